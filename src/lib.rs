@@ -1,0 +1,7 @@
+//! Bailiwick: one door in front of a company's admin web apps and Kubernetes clusters.
+//!
+//! Every request takes the same walk: **who** is it ([`identity`]), **may** they ([`access`]), **record** it
+//! ([`audit`]), **do** it ([`proxy`], [`portal`], [`credential`]).
+
+pub mod audit;
+pub mod model;
