@@ -4,4 +4,6 @@
 //! ([`audit`]), **do** it ([`proxy`], [`portal`], [`credential`]).
 
 pub mod audit;
+pub mod config;
 pub mod model;
+pub mod store;

@@ -1,0 +1,126 @@
+//! Postgres. The only room that writes SQL: one noun per file, one free function per question.
+//!
+//! Functions take a connection, so that the caller owns the transaction, and check how many rows a write changed.
+//! Decides nothing. INVARIANT: the broker does not run under a role that could change or remove what was recorded.
+
+use std::{str::FromStr as _, time::Duration};
+
+use secrecy::ExposeSecret as _;
+use sqlx::{
+    ConnectOptions as _, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::config::{Database, DatabaseUrl, SecretFault};
+
+pub mod migration;
+mod power;
+
+pub use migration::{migrate, pending as pending_migrations};
+pub use power::refuse_power_over_the_log;
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFault {
+    /// Postgres is away, or refused a statement.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The migrations could not be run.
+    #[error("the database could not be migrated: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The URL could not be read.
+    #[error("the database's URL could not be read: {0}")]
+    Secret(#[from] SecretFault),
+    /// The URL is not one. It may hold a password, so it is not repeated.
+    #[error("the database's URL is not a Postgres URL")]
+    Url,
+    /// A write changed another number of rows than it must.
+    #[error("{what}: {found} rows changed instead of {expected}")]
+    Rows {
+        /// The write.
+        what: &'static str,
+        /// How many it must change.
+        expected: u64,
+        /// How many it changed.
+        found: u64,
+    },
+    /// A row holds what no binary of ours writes there.
+    #[error("{what} in the database is malformed")]
+    Malformed {
+        /// Which row or column.
+        what: &'static str,
+    },
+    /// The role could rewrite history.
+    #[error("this database role must not serve: {0}")]
+    TooMuchPower(String),
+}
+
+impl StoreFault {
+    /// Whether the transaction lost a race (SQLSTATE class 40) and may simply be tried again.
+    pub fn is_conflict(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(fault)) = self else { return false };
+        fault.code().is_some_and(|code| code.starts_with("40"))
+    }
+
+    /// The name of the constraint that a write ran against, if that is what stopped it.
+    pub fn constraint(&self) -> Option<&str> {
+        let Self::Database(sqlx::Error::Database(fault)) = self else { return None };
+        fault.constraint()
+    }
+}
+
+/// Refuses a write that changed another number of rows than `expected`.
+pub fn expect_rows(what: &'static str, expected: u64, found: u64) -> Result<(), StoreFault> {
+    if found == expected { Ok(()) } else { Err(StoreFault::Rows { what, expected, found }) }
+}
+
+/// Connects for serving, and refuses a role that could change or remove what was recorded.
+pub async fn connect(settings: &Database) -> Result<PgPool, StoreFault> {
+    let pool = connect_with(&settings.url, settings).await?;
+    refuse_power_over_the_log(&pool).await?;
+    Ok(pool)
+}
+
+/// Connects with another URL than the broker's own, as an owner that migrates or an auditor; the role is not checked.
+pub async fn connect_with(url: &DatabaseUrl, settings: &Database) -> Result<PgPool, StoreFault> {
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.connections)
+        .acquire_timeout(settings.acquire)
+        .after_connect(|connection, _| Box::pin(insist_on_durable_commits(connection)))
+        .connect_with(options(url)?)
+        .await?;
+    Ok(pool)
+}
+
+/// Reads the URL again, so that connections made from now on use a rotated password.
+pub fn take_up_new_url(pool: &PgPool, settings: &Database) -> Result<(), StoreFault> {
+    pool.set_connect_options(options(&settings.url)?);
+    Ok(())
+}
+
+fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreFault> {
+    let url = url.read()?;
+    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| StoreFault::Url)?;
+    Ok(options
+        .application_name("bailiwick")
+        .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
+        .log_statements(tracing::log::LevelFilter::Trace)
+        .options([
+            ("statement_timeout", "10s"),
+            ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "15s"),
+            ("timezone", "UTC"),
+        ]))
+}
+
+/// A receipt claims that its entry is on disk; a database whose default is `off` would make that untrue. Stronger
+/// settings than `on` stay.
+async fn insist_on_durable_commits(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "select set_config('synchronous_commit', 'on', false)
+          where current_setting('synchronous_commit') = 'off'",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
