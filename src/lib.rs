@@ -6,4 +6,5 @@
 pub mod audit;
 pub mod config;
 pub mod model;
+pub mod portal;
 pub mod store;

@@ -1,0 +1,57 @@
+//! What stands around every page: the sheet, the glyph, the bar with its links, and a banner when the rules are broken.
+
+use crate::portal::assets;
+
+/// The frame of a page.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// The sheet's address.
+    pub css: String,
+    /// The glyph's address.
+    pub glyph: String,
+    /// The passkey script's address.
+    pub script: String,
+    /// Who is signed in all the way; without one there is no bar.
+    pub person: Option<String>,
+    /// The bar's links.
+    pub links: Vec<Link>,
+    /// What is wrong with the rules, for those who may know.
+    pub banner: Option<String>,
+}
+
+/// A link in the bar.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Where to.
+    pub href: &'static str,
+    /// In a word.
+    pub label: &'static str,
+    /// Whether it is the page shown.
+    pub current: bool,
+}
+
+impl Frame {
+    /// The frame of a page for somebody who is not, or not all the way, signed in.
+    pub fn door() -> Self {
+        Self {
+            css: assets::address("portal.css"),
+            glyph: assets::address("glyph.svg"),
+            script: assets::address("passkey.js"),
+            ..Self::default()
+        }
+    }
+
+    /// The frame of the page at `here`, for `person`.
+    pub fn inside(person: &str, here: &str) -> Self {
+        let link = |(href, label): (&'static str, &'static str)| Link { href, label, current: href == here };
+        Self { person: Some(person.to_owned()), links: LINKS.map(link).to_vec(), ..Self::door() }
+    }
+
+    /// The same with a banner.
+    pub fn with_banner(self, banner: Option<String>) -> Self {
+        Self { banner, ..self }
+    }
+}
+
+const LINKS: [(&str, &str); 4] =
+    [("/", "Home"), ("/sessions", "Sessions"), ("/audit", "Audit log"), ("/policy", "Rules")];
