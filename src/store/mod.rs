@@ -13,8 +13,19 @@ use sqlx::{
 
 use crate::config::{Database, DatabaseUrl, SecretFault};
 
+pub mod app_session;
+pub mod ceremony;
+pub mod command_line_grant;
+pub mod credential;
+pub mod handover;
+pub mod invitation;
+pub mod key;
+pub mod login;
 pub mod migration;
+pub mod passkey;
+pub mod person;
 mod power;
+pub mod session;
 
 pub use migration::{migrate, pending as pending_migrations};
 pub use power::refuse_power_over_the_log;

@@ -1,0 +1,76 @@
+//! The broker's own signing keys: the public half in clear, the private half wrapped.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::StoreFault;
+use crate::model::Timestamp;
+
+/// What a key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPurpose {
+    /// Client certificates.
+    Authority,
+    /// Checkpoints of the audit log.
+    Checkpoint,
+}
+
+impl KeyPurpose {
+    /// The word in the row, and part of what a wrapped key is bound to.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authority => "authority",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+}
+
+/// A key's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The row.
+    pub id: Uuid,
+    /// The public half: SubjectPublicKeyInfo of an authority, 32 raw bytes of a checkpoint key.
+    pub public: Vec<u8>,
+    /// The private half, wrapped.
+    pub wrapped: Vec<u8>,
+    /// The authority's certificate, DER.
+    pub certificate: Option<Vec<u8>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+type Row = (Uuid, Vec<u8>, Vec<u8>, Option<Vec<u8>>, time::OffsetDateTime);
+
+/// The active key for a purpose.
+pub async fn active(db: impl PgExecutor<'_>, purpose: KeyPurpose) -> Result<Option<KeyRow>, StoreFault> {
+    let row: Option<Row> = sqlx::query_as(
+        "select id, public, wrapped, certificate, created_at from key where purpose = $1 and state = 'active'",
+    )
+    .bind(purpose.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(read))
+}
+
+/// Keeps a key as the active one. False: there is an active one already, and nothing changed.
+pub async fn insert_active(db: impl PgExecutor<'_>, purpose: KeyPurpose, new: &KeyRow) -> Result<bool, StoreFault> {
+    let done = sqlx::query(
+        "insert into key (id, purpose, state, public, wrapped, certificate, created_at)
+         values ($1, $2, 'active', $3, $4, $5, $6)
+         on conflict (purpose) where state = 'active' do nothing",
+    )
+    .bind(new.id)
+    .bind(purpose.as_str())
+    .bind(&new.public)
+    .bind(&new.wrapped)
+    .bind(&new.certificate)
+    .bind(new.created_at.to_datetime())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+fn read((id, public, wrapped, certificate, created_at): Row) -> KeyRow {
+    KeyRow { id, public, wrapped, certificate, created_at: Timestamp::from_datetime(created_at) }
+}
