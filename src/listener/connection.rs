@@ -1,0 +1,222 @@
+//! One connection, from its first byte to its last: PROXY header, TLS, requests, and a watch over its patience.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    HostTable, Limits, Peer, RequestBody, ResponseBody, ServerNames, Trust,
+    activity::{Activity, Fate, Watched},
+    admit::{Turned, admit},
+    body::{Guarded, Timed, full},
+    proxy_protocol,
+};
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) trust: Trust,
+    pub(super) table: HostTable,
+    pub(super) names: Option<Arc<ArcSwap<ServerNames>>>,
+    pub(super) stopping: CancellationToken,
+}
+
+/// Which kind of port a connection came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    Plain,
+    Tls,
+}
+
+/// Which versions of HTTP a connection may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    One,
+    Two,
+    Either,
+}
+
+/// Serves a connection until it ends. Whatever goes wrong ends it; there is nobody to tell.
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, remote: SocketAddr, port: Port) {
+    // Small writes must leave at once: a watch event, a keystroke.
+    let _ = stream.set_nodelay(true);
+    let limit = shared.limits.handshake;
+    if let Err(fault) = handshake_and_serve(shared, stream, remote.ip(), port, limit).await {
+        tracing::debug!(%remote, %fault, "a connection ended before its first request");
+    }
+}
+
+async fn handshake_and_serve(
+    shared: Arc<Shared>,
+    mut stream: TcpStream,
+    mut remote: IpAddr,
+    port: Port,
+    limit: Duration,
+) -> io::Result<()> {
+    let until = Instant::now() + limit;
+    if shared.trust.expects_header(remote) {
+        let header = tokio::time::timeout_at(until, proxy_protocol::read(&mut stream)).await??;
+        remote = header.unwrap_or(remote);
+    }
+    match (port, &shared.names) {
+        (Port::Plain, _) => {
+            let peer = Peer { address: remote, certificate: None, server_name: None, secure: false };
+            requests(shared, stream, peer, Speaks::Either).await;
+        }
+        (Port::Tls, None) => {}
+        (Port::Tls, Some(names)) => {
+            let names = names.load_full();
+            let handshake = async {
+                let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+                let config = names.choose(start.client_hello().server_name());
+                start.into_stream(config).await
+            };
+            let stream = tokio::time::timeout_at(until, handshake).await??;
+            let (_, session) = stream.get_ref();
+            let speaks = if session.alpn_protocol() == Some(b"h2") { Speaks::Two } else { Speaks::One };
+            let peer = Peer {
+                address: remote,
+                certificate: session.peer_certificates().and_then(<[_]>::first).cloned(),
+                server_name: session.server_name().map(str::to_ascii_lowercase),
+                secure: true,
+            };
+            requests(shared, stream, peer, speaks).await;
+        }
+    }
+    Ok(())
+}
+
+async fn requests<S>(shared: Arc<Shared>, stream: S, peer: Peer, speaks: Speaks)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Activity::new();
+    let builder = builder(&shared.limits, speaks);
+    let service = service_fn({
+        let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
+        move |request: Request<Incoming>| {
+            let busy = activity.begin();
+            let (shared, peer) = (Arc::clone(&shared), peer.clone());
+            async move {
+                let response = answer(&shared, peer, request).await;
+                Ok::<_, Infallible>(response.map(|body| Guarded::new(body, busy)))
+            }
+        }
+    });
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
+    let mut look = interval(Duration::from_secs(1));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let heads_one_at_a_time = speaks != Speaks::Two;
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(fault) = ended {
+                    tracing::debug!(%fault, "a connection broke");
+                }
+                return;
+            }
+            () = shared.stopping.cancelled(), if !closing => {
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = look.tick() => match activity.fate(Instant::now(), &shared.limits, heads_one_at_a_time) {
+                Fate::Keep => {}
+                Fate::Stalled => return,
+                Fate::Idle => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = timeout(Duration::from_secs(1), connection.as_mut()).await;
+                    return;
+                }
+            },
+        }
+    }
+}
+
+fn builder(limits: &Limits, speaks: Speaks) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Runs between requests too, so it is the longer of the two; `Activity` holds heads to the shorter.
+        .header_read_timeout(limits.idle.max(limits.header))
+        .max_headers(4 * limits.header_fields)
+        .max_buf_size(limits.header_bytes.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    match speaks {
+        Speaks::One => builder.http1_only(),
+        Speaks::Two => builder.http2_only(),
+        Speaks::Either => builder,
+    }
+}
+
+/// Answers one request: turns it away, or hands it to its service with its [`Peer`].
+async fn answer(shared: &Shared, mut peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+    let version = request.version();
+    let finished = Arc::new(AtomicBool::new(false));
+    let service = admit(&request, peer.server_name.as_deref(), peer.secure, &shared.limits, &shared.table);
+    let address = shared.trust.client(peer.address, request.headers());
+    let mut response = match (service, address) {
+        (Ok(service), Ok(address)) => {
+            peer.address = address;
+            service.answer(prepare(request, peer, shared.limits.body, Arc::clone(&finished))).await
+        }
+        (Err(turned), _) => turn_away(turned),
+        (_, Err(_)) => turn_away(Turned(StatusCode::BAD_REQUEST, "the forwarded address is not one")),
+    };
+    // What is left of the body must not be read as the next request.
+    let unread = !finished.load(Ordering::Acquire) && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if version < Version::HTTP_2 && (unread || shared.stopping.is_cancelled()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn prepare(request: Request<Incoming>, peer: Peer, idle: Duration, finished: Arc<AtomicBool>) -> Request<RequestBody> {
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(peer);
+    Request::from_parts(parts, Timed::new(body, idle, finished).boxed_unsync())
+}
+
+fn turn_away(Turned(status, why): Turned) -> Response<ResponseBody> {
+    let mut response = Response::new(full(format!("{why}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    response
+}
