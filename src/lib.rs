@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod config;
+pub mod demo;
 pub mod listener;
 pub mod model;
 pub mod portal;

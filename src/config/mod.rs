@@ -5,6 +5,7 @@
 
 mod app;
 mod audit;
+pub mod client;
 mod cluster;
 mod database;
 mod host;
