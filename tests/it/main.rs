@@ -1,0 +1,6 @@
+//! The integration tests: one binary, so that it links once and starts one Postgres.
+//! A file here is a room or a walk; what they share is in `support`.
+
+mod support;
+
+mod migrations;

@@ -1,0 +1,8 @@
+//! What the integration tests stand on: a private Postgres for this process and a fresh database for each test.
+//! Promises that nothing outlives the test process, however it ends, and that fsync is on.
+
+mod cluster;
+mod database;
+
+#[allow(unused_imports, reason = "each test file takes what it needs")]
+pub use database::{TestDb, database};
