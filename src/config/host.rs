@@ -63,7 +63,6 @@ pub(super) fn is_host_name(name: &str) -> bool {
 
 /// Whether browsers and the broker treat `name` as this machine: `localhost` and everything below it (RFC 6761,
 /// section 6.3).
-#[cfg_attr(not(test), expect(dead_code))]
 pub(super) fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }

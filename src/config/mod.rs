@@ -3,19 +3,25 @@
 //! The only room that reads the environment. Everything that is wrong is said at once, each with file, line and column.
 //! Secrets are handed out as [`SecretFile`] handles and re-read at use, so that a rotated secret needs no restart.
 
+mod agreement;
 mod app;
 mod audit;
 pub mod client;
 mod cluster;
 mod database;
+mod document;
 mod host;
 mod keys;
 mod listener;
+mod load;
 mod login;
+mod mistake;
 mod policy;
 mod portal;
 mod provider;
+mod reader;
 mod secret;
+mod value;
 
 pub use app::App;
 pub use audit::Audit;
@@ -25,6 +31,7 @@ pub use host::PublicHost;
 pub use keys::Keys;
 pub use listener::{Listener, ProxyProtocol};
 pub use login::Login;
+pub use mistake::Mistake;
 pub use policy::Policy;
 pub use portal::Portal;
 pub use provider::{Algorithm, Issuer, Provider};
