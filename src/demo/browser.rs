@@ -57,7 +57,12 @@ impl Page {
             return Ok(self);
         }
         let text: String = self.text().chars().take(300).collect();
-        Err(format!("{what}: {} answered {}: {}", self.url, self.status, text.split_whitespace().collect::<Vec<_>>().join(" ")))
+        Err(format!(
+            "{what}: {} answered {}: {}",
+            self.url,
+            self.status,
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        ))
     }
 }
 
@@ -89,12 +94,7 @@ impl Browser {
     }
 
     /// Posts JSON as a script of the page at `from` would.
-    pub(super) async fn post_json(
-        &mut self,
-        from: &Url,
-        url: &Url,
-        value: &serde_json::Value,
-    ) -> Result<Page, String> {
+    pub(super) async fn post_json(&mut self, from: &Url, url: &Url, value: &serde_json::Value) -> Result<Page, String> {
         let content = Some(("application/json", value.to_string().into_bytes()));
         let ask = Ask { method: Method::POST, from: Some(from), mode: "cors", content };
         let response = self.send(url, &[], &ask).await?;

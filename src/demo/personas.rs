@@ -12,8 +12,14 @@ pub(super) struct Persona {
 
 /// Those on the list: subject and person.
 pub(super) const LISTED: [(&str, Persona); 3] = [
-    ("alice", Persona { name: "Alice", groups: &["devs"], about: "develops: reads, writes notes, sees namespace default" }),
-    ("olivia", Persona { name: "Olivia", groups: &["admins", "devs"], about: "administers: may do everything, reads the log" }),
+    (
+        "alice",
+        Persona { name: "Alice", groups: &["devs"], about: "develops: reads, writes notes, sees namespace default" },
+    ),
+    (
+        "olivia",
+        Persona { name: "Olivia", groups: &["admins", "devs"], about: "administers: may do everything, reads the log" },
+    ),
     ("mallory", Persona { name: "Mallory", groups: &[], about: "is in no group: gets in, and gets nowhere" }),
 ];
 

@@ -56,7 +56,8 @@ impl Postgres {
 
         let mut command = command(&programs.join("postgres"), &home, account);
         command.arg("-D").arg(&data).arg("-k").arg(&home);
-        for setting in ["listen_addresses=", "unix_socket_permissions=0700", "max_connections=80", "shared_buffers=32MB"]
+        for setting in
+            ["listen_addresses=", "unix_socket_permissions=0700", "max_connections=80", "shared_buffers=32MB"]
         {
             command.args(["-c", setting]);
         }
@@ -211,8 +212,7 @@ async fn make_cluster(programs: &Path, home: &Path, account: Option<Account>) ->
     let _ = fs::remove_dir_all(home.join("making"));
     let mut initdb = command(&programs.join("initdb"), home, account);
     initdb.arg("--pgdata").arg(home.join("making")).args(NEW_CLUSTER).stdin(Stdio::null());
-    let output =
-        initdb.output().await.map_err(|source| DemoFault::file("run initdb from", programs, source))?;
+    let output = initdb.output().await.map_err(|source| DemoFault::file("run initdb from", programs, source))?;
     if !output.status.success() {
         let log = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(DemoFault::Postgres { doing: "make its cluster", log });

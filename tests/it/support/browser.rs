@@ -33,7 +33,7 @@ impl Browser {
         let port = announced_port(&mut process);
         let profile = tempfile::tempdir().unwrap();
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(profile.path())).await.unwrap();
-        driver.handle.cmd(AddAuthenticator).await.unwrap();
+        driver.handle().cmd(AddAuthenticator).await.unwrap();
         Self { driver, process, _profile: profile }
     }
 

@@ -1,6 +1,8 @@
 //! What the integration tests stand on: a private Postgres for this process and a fresh database for each test.
 //! Promises that nothing outlives the test process, however it ends, and that fsync is on.
 
+#[allow(dead_code, reason = "not every test needs a browser")]
+mod browser;
 mod cluster;
 mod database;
 
