@@ -8,5 +8,6 @@ pub mod config;
 pub mod demo;
 pub mod listener;
 pub mod model;
+pub mod outbound;
 pub mod portal;
 pub mod store;
