@@ -3,6 +3,7 @@
 //! Every request takes the same walk: **who** is it ([`identity`]), **may** they ([`access`]), **record** it
 //! ([`audit`]), **do** it ([`proxy`], [`portal`], [`credential`]).
 
+pub mod access;
 pub mod audit;
 pub mod config;
 pub mod demo;

@@ -17,6 +17,7 @@ pub mod app_session;
 pub mod ceremony;
 pub mod command_line_grant;
 pub mod credential;
+pub mod feed;
 pub mod handover;
 pub mod invitation;
 pub mod key;
@@ -24,7 +25,9 @@ pub mod login;
 pub mod migration;
 pub mod passkey;
 pub mod person;
+pub mod policy_text;
 mod power;
+pub mod revocation;
 pub mod session;
 
 pub use migration::{migrate, pending as pending_migrations};

@@ -1,0 +1,201 @@
+//! From our words to Cedar's: an action, its caller and the circumstances become one Cedar request with its entities.
+//!
+//! INVARIANT: everything comes from what a decision's entry records, so that it can be asked again. Entities are built
+//! through the API, never from text, and checked against the schema. What policy has no word for cannot be asked, and
+//! what cannot be asked is denied.
+
+use std::{
+    collections::{HashMap, HashSet},
+    str::FromStr as _,
+    sync::LazyLock,
+};
+
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Value, Schema};
+
+use super::kubernetes;
+use crate::model::{
+    Action, Caller, Context, Identity, IssueRequest, KubernetesRequest, PortalAction, Timestamp, Upgrade, WebRequest,
+};
+
+/// A question that Cedar can answer.
+pub(super) struct Question {
+    pub(super) request: Request,
+    /// The caller and the resource; groups and actions are with the rules.
+    pub(super) entities: [Entity; 2],
+}
+
+/// The request holds something that policy has no word for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unaskable;
+
+/// What is done to what, in Cedar's words, and what the context holds beyond the circumstances.
+pub(super) struct Sentence {
+    pub(super) action: EntityUid,
+    pub(super) resource: Entity,
+    pub(super) context: Vec<(String, Value)>,
+}
+
+/// Puts the question.
+pub(super) fn question(
+    caller: &Caller,
+    action: &Action,
+    context: &Context,
+    schema: &Schema,
+) -> Result<Question, Unaskable> {
+    let principal = principal(caller)?;
+    let sentence = sentence(action)?;
+    let pairs = circumstances(context)?.into_iter().chain(sentence.context);
+    let context = cedar_policy::Context::from_pairs(pairs).map_err(|_| Unaskable)?;
+    let resource = sentence.resource;
+    let request = Request::new(principal.uid(), sentence.action, resource.uid(), context, Some(schema));
+    Ok(Question { request: request.map_err(|_| Unaskable)?, entities: [principal, resource] })
+}
+
+/// The id of a person in rules and on pages: `<provider>/<subject>`. A provider's name holds no slash.
+pub fn person(identity: &Identity) -> String {
+    format!("{}/{}", identity.provider, identity.subject)
+}
+
+fn principal(caller: &Caller) -> Result<Entity, Unaskable> {
+    let groups = caller.groups.iter().map(|group| uid("Group", group)).collect::<Result<_, _>>()?;
+    let attributes =
+        [("provider", string(caller.identity.provider.as_str())), ("subject", string(&caller.identity.subject))];
+    entity(uid("User", &person(&caller.identity))?, attributes, groups)
+}
+
+fn circumstances(context: &Context) -> Result<Vec<(String, Value)>, Unaskable> {
+    let mut pairs = vec![
+        // An IPv4 address that came over IPv6 is still that IPv4 address.
+        ("address".to_owned(), Value::new_ip(context.address.to_canonical().to_string())),
+        ("assurance".to_owned(), string(&context.assurance)),
+        ("assuranceAge".to_owned(), Value::new_long(context.assurance_age)),
+        ("credential".to_owned(), string(&context.credential)),
+        ("time".to_owned(), Value::new_datetime(datetime(context.time)?)),
+    ];
+    pairs.extend(context.acr.as_deref().map(|acr| ("acr".to_owned(), string(acr))));
+    Ok(pairs)
+}
+
+fn sentence(action: &Action) -> Result<Sentence, Unaskable> {
+    match action {
+        Action::Web(web) => web_sentence(web),
+        Action::Kubernetes(request) => kubernetes_sentence(request),
+        Action::Issue(issue) => issue_sentence(issue),
+        Action::Enrol(enrol) => Ok(Sentence {
+            action: uid("Action", "enrol")?,
+            resource: portal()?,
+            context: vec![("invited".to_owned(), Value::new_bool(enrol.invited))],
+        }),
+        Action::Portal(action) => portal_sentence(action),
+    }
+}
+
+fn web_sentence(web: &WebRequest) -> Result<Sentence, Unaskable> {
+    let path_id = |path: &str| uid("Path", &format!("{}{path}", web.app));
+    let mut above = web.path.prefixes().map(path_id).collect::<Result<HashSet<_>, _>>()?;
+    above.insert(uid("App", web.app.as_str())?);
+    Ok(Sentence {
+        action: uid("Action", web.method.as_str())?,
+        resource: entity(path_id(web.path.as_str())?, [("path", string(web.path.as_str()))], above)?,
+        context: vec![upgrade(web.upgrade)],
+    })
+}
+
+fn kubernetes_sentence(request: &KubernetesRequest) -> Result<Sentence, Unaskable> {
+    let word = kubernetes::word(&request.attributes, request.upgrade).ok_or(Unaskable)?;
+    Ok(Sentence {
+        action: uid("k8s::Action", word.action)?,
+        resource: kubernetes::resource(request, &word)?,
+        context: vec![upgrade(request.upgrade)],
+    })
+}
+
+fn issue_sentence(issue: &IssueRequest) -> Result<Sentence, Unaskable> {
+    let lifetime = i64::try_from(issue.lifetime).map_err(|_| Unaskable)?;
+    let read_only = issue.reach == crate::model::Reach::ReadOnly;
+    Ok(Sentence {
+        action: uid("Action", "issue")?,
+        resource: Entity::new_no_attrs(uid("k8s::Cluster", issue.cluster.as_str())?, HashSet::new()),
+        context: vec![
+            ("lifetime".to_owned(), Value::new_long(lifetime)),
+            ("namespaces".to_owned(), Value::new_set(issue.namespaces.iter().map(|name| string(name)))),
+            ("readOnly".to_owned(), Value::new_bool(read_only)),
+        ],
+    })
+}
+
+fn portal_sentence(action: &PortalAction) -> Result<Sentence, Unaskable> {
+    let (word, resource) = match action {
+        PortalAction::Home => ("home", portal()?),
+        PortalAction::AuthorizeCommandLine => ("authorizeCommandLine", portal()?),
+        PortalAction::ListSessions => ("listSessions", portal()?),
+        PortalAction::ReadAudit => ("readAudit", portal()?),
+        PortalAction::ReadPolicy => ("readPolicy", portal()?),
+        PortalAction::EndSession { login, owner } => {
+            let owner = Value::new_entity_uid(uid("User", &person(owner))?);
+            ("endSession", entity(uid("Login", &login.to_string())?, [("owner", owner)], HashSet::new())?)
+        }
+        PortalAction::Invite { person: invitee } => {
+            let attributes = [("provider", string(invitee.provider.as_str())), ("subject", string(&invitee.subject))];
+            ("invite", entity(uid("Invitee", &person(invitee))?, attributes, HashSet::new())?)
+        }
+    };
+    Ok(Sentence { action: uid("Action", word)?, resource, context: Vec::new() })
+}
+
+fn portal() -> Result<Entity, Unaskable> {
+    Ok(Entity::new_no_attrs(uid("Portal", "bailiwick")?, HashSet::new()))
+}
+
+fn upgrade(upgrade: Upgrade) -> (String, Value) {
+    ("upgrade".to_owned(), Value::new_bool(upgrade != Upgrade::None))
+}
+
+/// Cedar's form: RFC 3339 in UTC with milliseconds.
+fn datetime(at: Timestamp) -> Result<String, Unaskable> {
+    let at = at.to_datetime();
+    if !(0..=9999).contains(&at.year()) {
+        return Err(Unaskable);
+    }
+    let (hour, minute, second, milli) = at.time().as_hms_milli();
+    let month = u8::from(at.month());
+    Ok(format!("{:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", at.year(), at.day()))
+}
+
+pub(super) fn string(text: &str) -> Value {
+    Value::new_string(text.to_owned())
+}
+
+pub(super) fn entity<const N: usize>(
+    uid: EntityUid,
+    attributes: [(&str, Value); N],
+    parents: HashSet<EntityUid>,
+) -> Result<Entity, Unaskable> {
+    let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<HashMap<_, _>>();
+    Entity::new(uid, attributes, parents).map_err(|_| Unaskable)
+}
+
+pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, Unaskable> {
+    static KINDS: LazyLock<HashMap<&'static str, EntityTypeName>> = LazyLock::new(|| {
+        KIND_NAMES.into_iter().filter_map(|name| Some((name, EntityTypeName::from_str(name).ok()?))).collect()
+    });
+    let kind = KINDS.get(kind).ok_or(Unaskable)?.clone();
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
+const KIND_NAMES: [&str; 14] = [
+    "Action",
+    "App",
+    "Group",
+    "Invitee",
+    "Login",
+    "Path",
+    "Portal",
+    "User",
+    "k8s::Action",
+    "k8s::Cluster",
+    "k8s::Namespace",
+    "k8s::NonResourceURL",
+    "k8s::Resource",
+    "k8s::Subresource",
+];

@@ -1,0 +1,62 @@
+//! The texts that decisions are made under, kept for as long as the log that names them by hash.
+//! Written once, never changed: the database itself checks each hash against its text.
+
+use sqlx::PgConnection;
+
+use super::StoreFault;
+use crate::model::Timestamp;
+
+/// Which text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextKind {
+    /// The policy set, as it is hashed.
+    Policies,
+    /// The entities file.
+    Entities,
+    /// The schema.
+    Schema,
+}
+
+impl TextKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policies => "policies",
+            Self::Entities => "entities",
+            Self::Schema => "schema",
+        }
+    }
+}
+
+/// Keeps `body` under its SHA-256. Nothing happens when it is already there.
+pub async fn keep_policy_text(
+    connection: &mut PgConnection,
+    kind: TextKind,
+    body: &str,
+    at: Timestamp,
+) -> Result<(), StoreFault> {
+    sqlx::query(
+        "insert into policy_text (hash, kind, body, first_loaded_at)
+         values (sha256(convert_to($2, 'UTF8')), $1, $2, $3)
+         on conflict on constraint policy_text_key do nothing",
+    )
+    .bind(kind.as_str())
+    .bind(body)
+    .bind(at.to_datetime())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The text with this hash, if it was ever in force here.
+pub async fn policy_text(
+    connection: &mut PgConnection,
+    kind: TextKind,
+    hash: &[u8; 32],
+) -> Result<Option<String>, StoreFault> {
+    let body = sqlx::query_scalar("select body from policy_text where kind = $1 and hash = $2")
+        .bind(kind.as_str())
+        .bind(hash.as_slice())
+        .fetch_optional(connection)
+        .await?;
+    Ok(body)
+}
