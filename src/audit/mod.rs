@@ -1,5 +1,82 @@
 //! What was decided, provably. The log takes an entry and gives a receipt once it is durable; the tree and its signed
 //! checkpoints let anyone check later that nothing was changed, dropped or added. Knows nothing of HTTP.
+//! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
 pub mod canonical;
 pub mod entry;
+mod log;
+mod receipt;
+
+pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
+pub use log::{Changing, Health, Limits, Log, State};
+pub use receipt::Receipt;
+
+use crate::store::StoreFault;
+
+/// Why an entry has no receipt. Whoever asked is refused, whatever the rules said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrecorded {
+    /// Too many entries are waiting.
+    #[error("too many entries wait for the audit log")]
+    Full,
+    /// It took longer than anyone waits. If it is recorded after all, the log itself says that nothing was forwarded.
+    #[error("the audit log did not answer in time")]
+    TimedOut,
+    /// The database is away.
+    #[error("the audit log cannot be reached")]
+    Down,
+    /// The database holds another log than the one this process has seen.
+    #[error("the audit log does not continue what was seen of it before")]
+    Broken,
+    /// The broker is stopping.
+    #[error("the audit log is closed")]
+    Closed,
+    /// The entry has no canonical form, or is too long.
+    #[error("the entry does not fit the audit log")]
+    Unfit,
+    /// Other brokers were faster every time.
+    #[error("the audit log was extended by others each time")]
+    Contended,
+    /// The connection broke during COMMIT, and nobody could say yet what became of it.
+    #[error("nobody knows yet whether it was recorded")]
+    Unsettled,
+}
+
+/// Why a change with its entries did not happen: neither of them is there.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeFault {
+    /// The change itself failed.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// It could not be recorded. After [`Unrecorded::Unsettled`] both may be there in the end, or neither.
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
+    /// The change had nothing to record, so it was undone: nothing changes without an entry.
+    #[error("nothing was changed")]
+    Unneeded,
+}
+
+/// Why the log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LogFault {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// Postgres would acknowledge what a power cut takes away again.
+    #[error("Postgres runs with `{setting}` off, so it cannot keep an audit log: switch it on and start again")]
+    NotDurable {
+        /// Which setting.
+        setting: &'static str,
+    },
+    /// The database holds another log.
+    #[error("this database holds the log `{found}`, not `{expected}`")]
+    Origin {
+        /// What the configuration says.
+        expected: String,
+        /// What the database says.
+        found: String,
+    },
+    /// What is stored does not fold to its own root, or not to what was seen before.
+    #[error("the audit log is not sound: {0}")]
+    Broken(String),
+}
