@@ -1,0 +1,135 @@
+//! What commands print: answers to standard output, complaints to standard error, colour only where a person looks.
+//! A reader that goes away early (`| head`) ends a command quietly.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, TableStyle};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use serde::Serialize;
+
+use super::CliFault;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: aligned columns
+    #[default]
+    Table,
+    /// For programs: JSON
+    Json,
+}
+
+/// Prints an answer and a line end.
+pub fn say(answer: impl Display) {
+    // INVARIANT: nothing depends on whether somebody still reads.
+    let _ = writeln!(io::stdout().lock(), "{answer}");
+}
+
+/// Prints a remark that is not part of the answer.
+pub fn remark(remark: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{remark}");
+}
+
+/// Prints a value as JSON.
+pub fn say_json(value: &impl Serialize) -> Result<(), CliFault> {
+    say(serde_json::to_string_pretty(value).map_err(CliFault::failed)?);
+    Ok(())
+}
+
+/// Prints aligned columns; nothing at all, not even headers, when there are no rows.
+pub fn say_table(headers: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let table = table(headers, rows);
+    if !table.is_empty() {
+        say(table);
+    }
+}
+
+/// Prints what went wrong, with the source underlined where it is known.
+pub fn complain(fault: &CliFault) {
+    if let CliFault::Configuration(mistakes) = fault {
+        mistakes.iter().for_each(|mistake| complain_about(mistake));
+    }
+    remark(format_args!("{} {fault}", paint(Paint::Red, "error:")));
+}
+
+/// Prints one mistake: in full for a person, as `place: message` for a program.
+pub fn complain_about(mistake: &dyn Diagnostic) {
+    let theme = if io::stderr().is_terminal() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let printer = GraphicalReportHandler::new_themed(theme).with_links(false);
+    let mut page = String::new();
+    match printer.render_report(&mut page, mistake) {
+        Ok(()) => remark(page.trim_end()),
+        Err(_) => remark(mistake),
+    }
+}
+
+/// A colour with a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// Wrong, denied.
+    Red,
+    /// Right, allowed.
+    Green,
+    /// Beside the point.
+    Dim,
+}
+
+/// `text` in a colour, where standard error is a terminal.
+pub fn paint(paint: Paint, text: &str) -> String {
+    if !io::stderr().is_terminal() {
+        return text.to_owned();
+    }
+    let code = match paint {
+        Paint::Red => "31",
+        Paint::Green => "32",
+        Paint::Dim => "2",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+fn table(headers: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(headers.iter().map(|header| header.to_uppercase()));
+    for row in rows {
+        table.add_row(row.iter().map(|cell| printable(cell)));
+    }
+    if table.is_empty() {
+        return String::new();
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// Names come from others: a control character must not speak to the terminal.
+fn printable(cell: &str) -> String {
+    cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_end_where_the_text_ends() {
+        let rows = [vec!["alice".to_owned(), "5m".to_owned()], vec!["bo".to_owned(), "12m".to_owned()]];
+        assert_eq!(table(&["person", "age"], rows), "PERSON  AGE\nalice   5m\nbo      12m");
+    }
+
+    #[test]
+    fn nothing_is_printed_for_nothing() {
+        assert_eq!(table(&["person"], []), "");
+    }
+
+    #[test]
+    fn a_name_cannot_speak_to_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

@@ -1,0 +1,69 @@
+//! `bailiwick serve`: runs the broker until it is told to stop.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use super::{CliFault, ConfigFile, Ending};
+
+/// Run the broker.
+///
+/// Stops in good order on SIGINT and SIGTERM: streams are closed, outcomes are recorded, then it exits.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// What to log, as tracing filters: `info`, `warn,bailiwick::identity=debug`
+    #[arg(long, value_name = "FILTER", env = "BAILIWICK_LOG", default_value = "info")]
+    log: String,
+    /// How to log: text for a terminal, JSON otherwise, unless said
+    #[arg(long, value_name = "FORM")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        self.start_log()?;
+        let settings = self.config.load()?;
+        let _ = settings;
+        // The seam: app::serve(settings, told_to_stop()).
+        told_to_stop().await;
+        Ok(Ending::Yes)
+    }
+
+    fn start_log(&self) -> Result<(), CliFault> {
+        let filter =
+            EnvFilter::try_new(&self.log).map_err(|fault| CliFault::could_not_look(format!("--log: {fault}")))?;
+        let is_person = io::stderr().is_terminal();
+        let format = self.log_format.unwrap_or(if is_person { LogFormat::Text } else { LogFormat::Json });
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_person);
+        match format {
+            LogFormat::Text => log.init(),
+            LogFormat::Json => log.json().flatten_event(true).init(),
+        }
+        Ok(())
+    }
+}
+
+/// Returns when the process is asked to stop.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
