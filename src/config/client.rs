@@ -13,6 +13,12 @@ pub fn home() -> Option<PathBuf> {
     set("BAILIWICK_HOME").map(PathBuf::from).or_else(|| Some(dirs::data_dir()?.join("bailiwick")))
 }
 
+/// That folder where the user chose it, in full: what programs started later have to be told.
+pub fn chosen_home() -> Option<String> {
+    let home = std::path::absolute(set("BAILIWICK_HOME")?).ok()?;
+    home.to_str().map(str::to_owned)
+}
+
 /// The kubeconfig to change: the first file of `KUBECONFIG` that exists, or the last of them where none does, as
 /// `kubectl config` has it; without that variable `~/.kube/config`.
 pub fn kubeconfig() -> Option<PathBuf> {
