@@ -12,4 +12,5 @@ pub mod listener;
 pub mod model;
 pub mod outbound;
 pub mod portal;
+pub mod proxy;
 pub mod store;

@@ -1,0 +1,362 @@
+//! The one place where header fields are stripped, both ways.
+//!
+//! An attacker controls every field of a request; an upstream controls every field of its response. A message is
+//! rebuilt, never copied: framing and hop-by-hop fields go first (RFC 9110, section 7.6.1), then whatever claims an
+//! identity or an origin, compared by normalised prefix. INVARIANT: the broker's own fields are set after that, and
+//! [`Ours::stand_in`] asserts that each is there exactly once before a request leaves: stripping `Connection`-nominated
+//! fields afterwards would remove them (CVE-2021-31999).
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::cookies;
+use crate::model::Upgrade;
+
+/// What kind of upstream a request goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A web app: the caller's own cookies and `Authorization` pass.
+    Web,
+    /// An API server: nothing passes by which it could take the request for anybody's but ours.
+    Kubernetes,
+}
+
+/// The fields of a request that pass to the upstream.
+pub fn for_upstream(came: &HeaderMap, destination: Destination, upgrade: Upgrade) -> HeaderMap {
+    let nominated = nominated(came);
+    let mut goes = HeaderMap::with_capacity(came.len());
+    for (name, value) in came {
+        let plain = normalised(name);
+        let ours_alone = is_framing(&plain) || nominated.contains(&plain) || claims(&plain);
+        if ours_alone || plain != name.as_str() || !passes_to(destination, upgrade, &plain, value) {
+            continue;
+        }
+        goes.append(name.clone(), value.clone());
+    }
+    if destination == Destination::Kubernetes {
+        keep_protocols_without_bearer(&mut goes);
+    } else if let Some(cookies) = cookies::for_upstream(came) {
+        goes.insert(header::COOKIE, cookies);
+    }
+    goes
+}
+
+/// The fields of an upstream's response that pass to the caller.
+pub fn for_caller(came: &HeaderMap, destination: Destination, upgraded: bool) -> HeaderMap {
+    let nominated = nominated(came);
+    let mut goes = HeaderMap::with_capacity(came.len());
+    for (name, value) in came {
+        let plain = normalised(name);
+        // A length may stand: hyper checks it against the body that it frames anew.
+        let framing = is_framing(&plain) && plain != "content-length";
+        let dropped = match name {
+            &header::SET_COOKIE => destination == Destination::Kubernetes || cookies::sets_ours(value),
+            // Authentication bound to a connection would bind whoever uses the connection next.
+            &header::WWW_AUTHENTICATE => is_of_connection(value),
+            &header::SEC_WEBSOCKET_ACCEPT | &header::SEC_WEBSOCKET_PROTOCOL | &header::SEC_WEBSOCKET_EXTENSIONS => {
+                !upgraded
+            }
+            &header::ALT_SVC => true,
+            _ => plain.starts_with("bailiwick-"),
+        };
+        if !framing && !nominated.contains(&plain) && !dropped {
+            goes.append(name.clone(), value.clone());
+        }
+    }
+    if upgraded {
+        goes.remove(header::CONTENT_LENGTH);
+    }
+    goes
+}
+
+/// The fields that the broker sets.
+#[derive(Clone, Debug, Default)]
+pub struct Ours(Vec<(HeaderName, HeaderValue)>);
+
+impl Ours {
+    /// Adds a field; one that may stand more than once is added more than once.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.push((name, value));
+    }
+
+    /// Sets the fields, replacing whatever stood there.
+    pub fn set_in(&self, headers: &mut HeaderMap) {
+        for (name, _) in &self.0 {
+            headers.remove(name);
+        }
+        for (name, value) in &self.0 {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+
+    /// Whether exactly the broker's fields stand in `headers`, and none that imitates one of them.
+    pub fn stand_in(&self, headers: &HeaderMap) -> bool {
+        let each_as_set = self.0.iter().all(|(name, _)| {
+            let ours = self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value);
+            headers.get_all(name).iter().eq(ours)
+        });
+        let claims_are_ours = headers.keys().all(|name| {
+            let plain = normalised(name);
+            !claims(&plain) || self.0.iter().any(|(ours, _)| ours == name)
+        });
+        each_as_set && claims_are_ours
+    }
+
+    /// Whether a field of that name is among them.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(ours, _)| ours.as_str() == name)
+    }
+}
+
+/// A field's name as the most lenient upstream reads it: CGI and its heirs do not tell `_`, `.` and `-` apart.
+fn normalised(name: &HeaderName) -> String {
+    name.as_str().replace(['_', '.'], "-")
+}
+
+/// What `Connection` nominates.
+fn nominated(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all(header::CONNECTION).into_iter();
+    let tokens = lines.flat_map(|line| line.as_bytes().split(|&b| b == b','));
+    let names = tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
+    names.map(|name| normalised(&name)).collect()
+}
+
+/// Framing and hop-by-hop fields: the broker's alone, on either side.
+fn is_framing(plain: &str) -> bool {
+    const FRAMING: [&str; 12] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "max-forwards",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    FRAMING.contains(&plain) || plain.starts_with("proxy-")
+}
+
+/// Whether a field claims who or where a request comes from, or what it should be taken for.
+fn claims(plain: &str) -> bool {
+    const PREFIXES: [&str; 30] = [
+        "bailiwick-",
+        "cf-",
+        "client-ip",
+        "fastly-client-ip",
+        "forwarded",
+        "front-end-https",
+        "impersonate-",
+        "remote-",
+        "ssl-client-",
+        "true-client-ip",
+        "x-auth-request-",
+        "x-authenticated-",
+        "x-client-cert",
+        "x-client-dn",
+        "x-client-ip",
+        "x-client-subject",
+        "x-client-verify",
+        "x-cluster-client-ip",
+        "x-envoy-",
+        "x-forwarded",
+        "x-goog-authenticated-",
+        "x-host",
+        "x-http-method",
+        "x-method-override",
+        "x-original-",
+        "x-real-ip",
+        "x-remote-",
+        "x-rewrite-",
+        "x-ssl-client",
+        "x-webauth-",
+    ];
+    PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
+        || ["via", "x-user", "x-url", "x-path", "x-proto"].contains(&plain)
+}
+
+fn passes_to(destination: Destination, upgrade: Upgrade, plain: &str, value: &HeaderValue) -> bool {
+    match plain {
+        // Put together again by `cookies`.
+        "cookie" => false,
+        "authorization" => destination == Destination::Web && !is_of_connection(value),
+        "sec-websocket-extensions" => destination == Destination::Web && upgrade == Upgrade::WebSocket,
+        "x-stream-protocol-version" => upgrade == Upgrade::Spdy,
+        _ if plain.starts_with("sec-websocket-") => upgrade == Upgrade::WebSocket,
+        _ => true,
+    }
+}
+
+/// Authentication schemes that authenticate a connection and not a request (RFC 4559, section 6).
+fn is_of_connection(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"negotiate") || scheme.eq_ignore_ascii_case(b"ntlm")
+}
+
+/// Drops `base64url.bearer.authorization.k8s.io.*`, by which a WebSocket client hands a token to an API server.
+fn keep_protocols_without_bearer(headers: &mut HeaderMap) {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let words = offered.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    let kept: Vec<_> =
+        words.map(str::trim).filter(|word| !word.to_ascii_lowercase().starts_with("base64url.bearer.")).collect();
+    let kept = kept.join(", ");
+    headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+    if let (false, Ok(kept)) = (kept.is_empty(), HeaderValue::try_from(kept)) {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&str, &str)| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        fields.iter().map(field).collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn web(fields: &[(&str, &str)]) -> HeaderMap {
+        for_upstream(&map(fields), Destination::Web, Upgrade::None)
+    }
+
+    #[test]
+    fn whatever_claims_an_identity_or_origin_is_dropped_in_every_spelling() {
+        for name in [
+            "X-Forwarded-For",
+            "X_Forwarded_User",
+            "X-Forwarded_User",
+            "x.forwarded.user",
+            "Forwarded",
+            "X-Real-IP",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-HTTP-Method-Override",
+            "X-HTTP-Method",
+            "X-Method-Override",
+            "Impersonate-User",
+            "Impersonate-Uid",
+            "Impersonate_Group",
+            "Impersonate-Extra-a",
+            "X-Remote-User",
+            "Remote-User",
+            "Bailiwick-User",
+            "BAILIWICK_USER",
+            "bailiwick-anything",
+            "CF-Access-Jwt-Assertion",
+            "X-Client-Cert",
+            "X-SSL-Client-Verify",
+            "Via",
+            "X-Auth-Request-Email",
+            "True-Client-IP",
+            "X-WebAuth-User",
+            "X-Goog-Authenticated-User-Email",
+            "some_name",
+            "a.b",
+        ] {
+            for destination in [Destination::Web, Destination::Kubernetes] {
+                let left = for_upstream(&map(&[(name, "admin")]), destination, Upgrade::None);
+                assert!(left.is_empty(), "{name} passed to {destination:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn framing_and_hop_by_hop_fields_are_ours_alone() {
+        for name in [
+            "Connection",
+            "Keep-Alive",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Content-Length",
+            "Host",
+            "Expect",
+            "HTTP2-Settings",
+        ] {
+            assert!(web(&[(name, "x")]).is_empty(), "{name} passed");
+        }
+        let left =
+            web(&[("Connection", "close, X-Secret"), ("X-Secret", "1"), ("connection", "ACCEPT"), ("Accept", "a")]);
+        assert!(left.is_empty());
+    }
+
+    #[test]
+    fn what_the_app_needs_passes() {
+        let left = web(&[("Accept", "a"), ("Authorization", "Bearer x"), ("X-Requested-With", "y"), ("Accept", "b")]);
+        assert_eq!(names(&left), ["accept", "authorization", "x-requested-with"]);
+        assert_eq!(left.get_all("accept").iter().count(), 2);
+        assert!(web(&[("Authorization", "NTLM abc")]).is_empty());
+    }
+
+    #[test]
+    fn nothing_by_which_an_api_server_could_take_us_for_another_passes() {
+        let came = map(&[
+            ("Authorization", "Bearer x"),
+            ("Cookie", "a=b"),
+            ("Accept", "application/json"),
+            ("Sec-WebSocket-Protocol", "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.Zm9v"),
+            ("Sec-WebSocket-Extensions", "permessage-deflate"),
+            ("Sec-WebSocket-Key", "k"),
+        ]);
+        let left = for_upstream(&came, Destination::Kubernetes, Upgrade::WebSocket);
+        assert_eq!(names(&left), ["accept", "sec-websocket-key", "sec-websocket-protocol"]);
+        assert_eq!(left.get("sec-websocket-protocol").unwrap(), "v5.channel.k8s.io");
+        let left = for_upstream(&came, Destination::Kubernetes, Upgrade::None);
+        assert_eq!(names(&left), ["accept"]);
+    }
+
+    #[test]
+    fn our_fields_are_set_last_and_missed_when_they_are_gone() {
+        let mut ours = Ours::default();
+        let user = HeaderName::from_static("impersonate-user");
+        let group = HeaderName::from_static("impersonate-group");
+        ours.add(user.clone(), HeaderValue::from_static("dev:ada"));
+        ours.add(group.clone(), HeaderValue::from_static("dev:a"));
+        ours.add(group, HeaderValue::from_static("dev:b"));
+        let mut headers = map(&[("impersonate-user", "admin"), ("accept", "a")]);
+        assert!(!ours.stand_in(&headers));
+        ours.set_in(&mut headers);
+        assert!(ours.stand_in(&headers));
+        headers.append("impersonate-uid", HeaderValue::from_static("x"));
+        assert!(!ours.stand_in(&headers), "an imitation");
+        headers.remove("impersonate-uid");
+        headers.append(user.clone(), HeaderValue::from_static("admin"));
+        assert!(!ours.stand_in(&headers), "a second value");
+        headers.remove(user);
+        assert!(!ours.stand_in(&headers), "none left");
+    }
+
+    #[test]
+    fn a_response_loses_its_framing_and_whatever_would_pass_for_ours() {
+        let came = map(&[
+            ("Connection", "keep-alive, X-Hop"),
+            ("X-Hop", "1"),
+            ("Transfer-Encoding", "chunked"),
+            ("Content-Type", "a"),
+            ("Set-Cookie", "__Host-bailiwick=evil; Secure; Path=/"),
+            ("Set-Cookie", "theirs=1"),
+            ("WWW-Authenticate", "NTLM"),
+            ("Bailiwick-Request", "x"),
+            ("Alt-Svc", "h3=\":443\""),
+            ("Sec-WebSocket-Accept", "x"),
+            ("Warning", "299"),
+        ]);
+        let left = for_caller(&came, Destination::Web, false);
+        assert_eq!(names(&left), ["content-type", "set-cookie", "warning"]);
+        assert_eq!(left.get("set-cookie").unwrap(), "theirs=1");
+        assert!(!for_caller(&came, Destination::Kubernetes, false).contains_key("set-cookie"));
+    }
+}
