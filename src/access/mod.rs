@@ -1,17 +1,27 @@
-//! May they? Cedar rules in a folder, checked against our schema, judge every action; the gate records the answer
-//! and, when it is yes, makes the permit without which nothing is forwarded, issued or administered.
+//! May they? Cedar rules in a folder, checked against our schema, judge every action; the [`Gate`] records the answer
+//! and, when it is yes, makes the [`Permit`] without which nothing is forwarded, issued or administered.
 //! Who the caller is was settled by the identity room; what a permit is spent on is up to the doors.
 
 mod check;
+mod counters;
+pub mod gate;
 pub mod judge;
 mod kubernetes;
+pub mod live;
+mod pending;
 pub mod policy;
 mod request;
 pub mod schema;
 mod scope;
 mod source;
+#[cfg(test)]
+mod trial;
 
 pub use check::Mistake;
+pub use counters::Counters;
+pub use gate::{Gate, Permit, Refusal, Standing};
+pub use live::{Live, PolicyFault, PolicyState};
+pub use pending::{Meter, Pending};
 pub use policy::{Rules, Texts};
 pub use request::person;
 pub use source::{SourceFile, Sources};

@@ -154,5 +154,8 @@ pub(super) fn groups(text: &str, schema: &Schema) -> Result<Entities, Box<dyn st
         let parents = entry.parents.iter().map(name).collect::<Result<HashSet<_>, _>>()?;
         entities.push(Entity::new_no_attrs(name(&entry.uid)?, parents));
     }
-    Ok(Entities::from_entities(entities, Some(schema))?)
+    Entities::from_entities(entities, Some(schema)).map_err(|fault| {
+        let deepest = std::iter::successors(Some(&fault as &dyn std::error::Error), |fault| fault.source()).last();
+        deepest.map_or_else(|| fault.to_string(), ToString::to_string).into()
+    })
 }
