@@ -168,7 +168,8 @@ impl Gate {
                 return Ok(None);
             }
             let Asked { caller, action, context, request, .. } = asked;
-            let debt = Debt { log: parts.log.clone(), clock: Arc::clone(&parts.clock), receipt, request, since: context.time };
+            let debt =
+                Debt { log: parts.log.clone(), clock: Arc::clone(&parts.clock), receipt, request, since: context.time };
             let pending = Pending::new(caller.clone(), debt);
             Ok(Some(Permit { caller, action, context, pending }))
         });

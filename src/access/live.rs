@@ -172,7 +172,8 @@ impl Live {
     }
 
     async fn reject(&self, mistakes: &[Mistake]) -> Result<(), AccessFault> {
-        let errors: Vec<String> = mistakes.iter().take(MOST_ERRORS).map(|mistake| short(&mistake.to_string())).collect();
+        let errors: Vec<String> =
+            mistakes.iter().take(MOST_ERRORS).map(|mistake| short(&mistake.to_string())).collect();
         for error in &errors {
             tracing::error!(%error, "the rules were not taken; the last good ones stay");
         }

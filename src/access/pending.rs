@@ -139,6 +139,9 @@ impl Drop for Pending {
 
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pending").field("request", &self.debt.request).field("stage", &self.stage).finish_non_exhaustive()
+        f.debug_struct("Pending")
+            .field("request", &self.debt.request)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
     }
 }

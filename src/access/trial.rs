@@ -45,7 +45,9 @@ fn mistakes_in(sources: &Sources) -> Vec<String> {
 fn demo() -> Rules {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/policies");
     match Rules::read(&Sources::load(&folder, &folder.join("entities.json")).unwrap()) {
-        Err(AccessFault::Rules(mistakes)) => panic!("{}", mistakes.iter().map(|m| format!("{m}\n")).collect::<String>()),
+        Err(AccessFault::Rules(mistakes)) => {
+            panic!("{}", mistakes.iter().map(|m| format!("{m}\n")).collect::<String>())
+        }
         other => other.unwrap(),
     }
 }

@@ -19,7 +19,10 @@ fn a_rule_that_fails_is_a_denial_although_another_permits() {
     "#;
     let decision = said(&rules(text), &in_portal(&[]), &issue(i64::MAX as u64));
     assert_eq!((decision.verdict, decision.cause), (Verdict::Deny, Cause::PolicyError));
-    assert_eq!((decision.policies, decision.errors), (vec!["big".to_owned()], vec!["`big` could not be evaluated".to_owned()]));
+    assert_eq!(
+        (decision.policies, decision.errors),
+        (vec!["big".to_owned()], vec!["`big` could not be evaluated".to_owned()])
+    );
     assert_eq!(verdict(&rules(text), &in_portal(&[]), &issue(1)), Verdict::Allow);
 }
 
@@ -27,7 +30,8 @@ fn a_rule_that_fails_is_a_denial_although_another_permits() {
 fn what_policy_has_no_word_for_is_denied_even_where_everything_is_permitted() {
     let all = rules("@id(\"all\") permit (principal, action, resource);");
     let alice = on_cluster(&[], &[], Reach::Full);
-    for action in [kubernetes("frobnicate", "pods", "", "a"), kubernetes("", "pods", "", "a"), url("trace", "/version")] {
+    for action in [kubernetes("frobnicate", "pods", "", "a"), kubernetes("", "pods", "", "a"), url("trace", "/version")]
+    {
         assert_eq!(said(&all, &alice, &action).cause, Cause::Unknown, "{action:?}");
     }
     assert_eq!(said(&all, &in_portal(&[]), &issue(u64::MAX)).cause, Cause::Unknown);

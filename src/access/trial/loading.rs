@@ -45,7 +45,10 @@ fn every_rule_needs_an_id_of_its_own() {
 
 #[test]
 fn all_mistakes_are_said_at_once() {
-    let files = [("10.cedar", "permit (principal"), ("20.cedar", "@id(\"x\") permit (principal, action, resource) when { 1 };")];
+    let files = [
+        ("10.cedar", "permit (principal"),
+        ("20.cedar", "@id(\"x\") permit (principal, action, resource) when { 1 };"),
+    ];
     let found = mistakes_in(&sources(&files, "[\n  {\"uid\": {\"type\": \"User\", \"id\": \"x\"}}\n]"));
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[0].starts_with("10.cedar:1:"), "{found:?}");
@@ -68,7 +71,8 @@ fn the_entities_file_holds_groups_once_each_without_cycles() {
 
 #[test]
 fn a_mistake_is_shown_with_its_line_underlined() {
-    let broken = sources(&[("10.cedar", "@id(\"x\")\npermit (principal, action, resource) when { context.foo };\n")], GROUPS);
+    let broken =
+        sources(&[("10.cedar", "@id(\"x\")\npermit (principal, action, resource) when { context.foo };\n")], GROUPS);
     let Err(AccessFault::Rules(mistakes)) = Rules::read(&broken) else { panic!("it was taken") };
     let mut shown = String::new();
     let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::none());
