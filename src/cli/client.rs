@@ -12,6 +12,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::CliFault;
 use crate::{config::client as environment, model::Timestamp};
 
 /// Why a command of a user could not do what it was asked.
@@ -79,6 +80,12 @@ pub enum ClientFault {
     /// Anything else that has to be said.
     #[error("{0}")]
     Other(String),
+}
+
+impl From<ClientFault> for CliFault {
+    fn from(fault: ClientFault) -> Self {
+        Self::failed(fault)
+    }
 }
 
 impl ClientFault {

@@ -3,21 +3,24 @@
 use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use clap::{Args, Subcommand};
 
 use super::{
+    CliFault, Ending,
     api::{Api, Cluster},
     client::{ClientFault, HeldLogin, Home, portal_address},
     kube_credential::{self, Wanted},
     kubeconfig::{self, Current, Entry},
+    output::say,
 };
 use crate::{
     config::client as environment,
-    model::{Clock, Reach},
+    model::{Clock, Reach, SystemClock},
 };
 
 /// `bailiwick kube …`
-#[derive(clap::Subcommand, Debug)]
-pub enum KubeCommand {
+#[derive(Debug, Subcommand)]
+pub(super) enum Kube {
     /// Put a context for a cluster into your kubeconfig; it holds no secret
     #[command(
         after_help = "Examples:\n  bailiwick kube login prod\n  bailiwick kube login prod --read-only --namespace \
@@ -47,32 +50,34 @@ pub enum KubeCommand {
 }
 
 /// A cluster, and how little of it is wanted.
-#[derive(clap::Args, Debug)]
-pub struct Scope {
+#[derive(Debug, Args)]
+pub(super) struct Scope {
     /// The cluster
-    pub cluster: String,
+    cluster: String,
     /// The portal; the one of the last login if it is left out
     #[arg(long, value_name = "URL")]
-    pub portal: Option<String>,
+    portal: Option<String>,
     /// Only this namespace; may be given several times
     #[arg(long = "namespace", short, value_name = "NAMESPACE")]
-    pub namespaces: Vec<String>,
+    namespaces: Vec<String>,
     /// Only reading
     #[arg(long)]
-    pub read_only: bool,
+    read_only: bool,
     /// Certificates that last no longer than this, as 30m
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
-    pub lifetime: Option<Duration>,
+    lifetime: Option<Duration>,
 }
 
-/// Does it.
-pub async fn run(command: KubeCommand, clock: &dyn Clock) -> Result<(), ClientFault> {
-    match command {
-        KubeCommand::Login { scope, kubeconfig, name, keep_context } => {
-            let current = if keep_context { Current::Keep } else { Current::Set };
-            login(scope, kubeconfig, name, current).await
+impl Kube {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        match self {
+            Self::Login { scope, kubeconfig, name, keep_context } => {
+                let current = if keep_context { Current::Keep } else { Current::Set };
+                login(scope, kubeconfig, name, current).await?;
+            }
+            Self::Credential { scope } => credential(scope, &SystemClock).await?,
         }
-        KubeCommand::Credential { scope } => credential(scope, clock).await,
+        Ok(Ending::Yes)
     }
 }
 
@@ -93,10 +98,10 @@ async fn login(
     let name = name.unwrap_or_else(|| format!("bailiwick-{}", scope.cluster));
     let entry = scope.entry(name, &login, cluster)?;
     kubeconfig::merge_into(&path, &entry, current)?;
-    println!("Wrote the context {} to {}. It holds no secret.", entry.name, path.display());
+    say(format_args!("Wrote the context {} to {}. It holds no secret.", entry.name, path.display()));
     match current {
-        Current::Set => println!("Next: kubectl get pods"),
-        Current::Keep => println!("Next: kubectl --context {} get pods", entry.name),
+        Current::Set => say("Next: kubectl get pods"),
+        Current::Keep => say(format_args!("Next: kubectl --context {} get pods", entry.name)),
     }
     Ok(())
 }
@@ -107,7 +112,7 @@ async fn credential(scope: Scope, clock: &dyn Clock) -> Result<(), ClientFault> 
     let wanted = scope.wanted();
     let issue = async |question| Api::of(&login)?.certificate(&wanted.cluster, question).await;
     let answer = kube_credential::answer(&Home::of_user()?, &login, &wanted, clock, issue).await?;
-    println!("{answer}");
+    say(answer);
     Ok(())
 }
 

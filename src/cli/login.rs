@@ -14,71 +14,85 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL};
+use clap::Args;
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::mpsc};
 use url::Url;
 
 use super::{
+    CliFault, Ending,
     api::Api,
     client::{ClientFault, HeldLogin, Home, address, portal_address},
+    output::say,
 };
-use crate::model::Entropy;
+use crate::model::{Entropy, SystemEntropy};
 
 /// As long as the portal lets a request wait.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Options of `bailiwick login`.
-#[derive(clap::Args, Debug)]
+/// Log in from this computer, confirmed in the browser.
+///
+/// The login is kept in a file that only you can read, and ends where every login of yours ends.
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  bailiwick login --portal https://access.example.com\n  bailiwick login\n  \
                         bailiwick login --fresh --no-browser")]
-pub struct LoginArguments {
+pub(super) struct Login {
     /// The portal's address; the one of the last login if it is left out
     #[arg(long, value_name = "URL")]
-    pub portal: Option<String>,
+    portal: Option<String>,
     /// Log in again, even if a login still lives
     #[arg(long)]
-    pub fresh: bool,
+    fresh: bool,
     /// Print the address to open instead of opening a browser
     #[arg(long)]
-    pub no_browser: bool,
+    no_browser: bool,
     /// An authority to trust for the portal, PEM
     #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
 }
 
-/// Logs in.
-pub async fn run(arguments: LoginArguments, entropy: &dyn Entropy) -> Result<(), ClientFault> {
-    let home = Home::of_user()?;
-    let given = arguments.portal.as_deref().map(portal_address).transpose()?;
-    let held = home.login(given.as_ref());
-    if let (Ok(login), false) = (&held, arguments.fresh)
-        && let Ok(status) = Api::of(login)?.status().await
-    {
-        println!("Already logged in at {} as {}, until {}.", login.portal, status.person, status.expires_at);
-        println!("To log in anew: bailiwick login --fresh");
-        return Ok(());
+impl Login {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        self.log_in(&SystemEntropy).await?;
+        Ok(Ending::Yes)
     }
-    let portal = match (given, &held) {
-        (Some(portal), _) => portal,
-        (None, Ok(login)) => portal_address(&login.portal)?,
-        (None, Err(ClientFault::LoggedOut { portal })) => portal_address(portal)?,
-        (None, Err(_)) => return Err(ClientFault::NoPortal),
-    };
-    let ca_file = arguments.ca_file.or_else(|| held.ok().and_then(|login| login.ca_file));
-    let api = Api::anonymous(&portal, ca_file.clone())?;
-    let (code, verifier) = confirmed(&portal, !arguments.no_browser, entropy).await?;
-    let token = api.exchange(&code, &verifier).await?;
-    let login = HeldLogin {
-        portal: address(&portal),
-        token: token.token,
-        person: token.person,
-        expires_at: token.expires_at,
-        ca_file,
-    };
-    home.keep_login(&login)?;
-    println!("Logged in as {}, until {} at the latest.", login.person, login.expires_at);
-    println!("Next: bailiwick status, or bailiwick kube login CLUSTER");
-    Ok(())
+
+    async fn log_in(self, entropy: &dyn Entropy) -> Result<(), ClientFault> {
+        let home = Home::of_user()?;
+        let given = self.portal.as_deref().map(portal_address).transpose()?;
+        let held = home.login(given.as_ref());
+        if let (Ok(login), false) = (&held, self.fresh)
+            && let Ok(status) = Api::of(login)?.status().await
+        {
+            say(format_args!(
+                "Already logged in at {} as {}, until {}.",
+                login.portal, status.person, status.expires_at
+            ));
+            say("To log in anew: bailiwick login --fresh");
+            return Ok(());
+        }
+        let portal = match (given, &held) {
+            (Some(portal), _) => portal,
+            (None, Ok(login)) => portal_address(&login.portal)?,
+            (None, Err(ClientFault::LoggedOut { portal })) => portal_address(portal)?,
+            (None, Err(_)) => return Err(ClientFault::NoPortal),
+        };
+        let ca_file = self.ca_file.or_else(|| held.ok().and_then(|login| login.ca_file));
+        let api = Api::anonymous(&portal, ca_file.clone())?;
+        let (code, verifier) = confirmed(&portal, !self.no_browser, entropy).await?;
+        let token = api.exchange(&code, &verifier).await?;
+        let login = HeldLogin {
+            portal: address(&portal),
+            token: token.token,
+            person: token.person,
+            expires_at: token.expires_at,
+            ca_file,
+        };
+        home.keep_login(&login)?;
+        say(format_args!("Logged in as {}, until {} at the latest.", login.person, login.expires_at));
+        say("Next: bailiwick status, or bailiwick kube login CLUSTER");
+        Ok(())
+    }
 }
 
 /// Sends the user to the portal and waits until the browser brings the code.
@@ -103,9 +117,9 @@ async fn confirmed(portal: &Url, may_open: bool, entropy: &dyn Entropy) -> Resul
 
     if may_open && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && open::that(url.as_str()).is_ok()
     {
-        println!("Confirm in the browser that opens. If none does, open this on this machine:\n  {url}");
+        say(format_args!("Confirm in the browser that opens. If none does, open this on this machine:\n  {url}"));
     } else {
-        println!("Open this on this machine, and confirm:\n  {url}");
+        say(format_args!("Open this on this machine, and confirm:\n  {url}"));
     }
     let answer = tokio::time::timeout(PATIENCE, answers.recv()).await;
     // The page that says so is still on its way to the browser.

@@ -9,13 +9,22 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Mistake, Settings};
 
+mod api;
 mod check;
+mod client;
 mod completions;
 mod invite;
 mod key;
+mod kube;
+mod kube_credential;
+mod kubeconfig;
+mod login;
+mod logout;
 mod migrate;
 pub mod output;
 mod serve;
+mod session;
+mod status;
 
 /// An access broker: one door in front of admin web apps and Kubernetes clusters.
 ///
@@ -40,6 +49,18 @@ enum Command {
     Key(key::Key),
     /// Invite a person to register a first passkey
     Invite(invite::Invite),
+    /// Log in from this computer, confirmed in the browser
+    Login(login::Login),
+    /// Say who is logged in, until when, and for which clusters
+    Status(status::Status),
+    /// Log out, and end everything that was issued under the login
+    Logout(logout::Logout),
+    /// Contexts and credentials for kubectl
+    #[command(subcommand)]
+    Kube(kube::Kube),
+    /// Sessions that are open, and ending them
+    #[command(subcommand)]
+    Session(session::Session),
     /// Completions for a shell
     Completions(completions::Completions),
 }
@@ -53,6 +74,11 @@ impl Cli {
             Command::Check(command) => command.run().await,
             Command::Key(command) => command.run().await,
             Command::Invite(command) => command.run().await,
+            Command::Login(command) => command.run().await,
+            Command::Status(command) => command.run().await,
+            Command::Logout(command) => command.run().await,
+            Command::Kube(command) => command.run().await,
+            Command::Session(command) => command.run().await,
             Command::Completions(command) => command.run(),
         }
     }

@@ -1,26 +1,27 @@
 //! `bailiwick session`: the sessions that one may see, and ending one of them, wherever it is in use.
 
-use comfy_table::{Table, presets::NOTHING};
+use clap::Subcommand;
 use serde_json::json;
 
 use super::{
+    CliFault, Ending,
     api::Api,
     client::{ClientFault, Home, portal_address},
-    status::Output,
+    output::{Format, say, say_json, say_table},
 };
 
 /// `bailiwick session …`
-#[derive(clap::Subcommand, Debug)]
-pub enum SessionCommand {
+#[derive(Debug, Subcommand)]
+pub(super) enum Session {
     /// List the sessions that you may see
     #[command(after_help = "Examples:\n  bailiwick session list\n  bailiwick session list -o json")]
     List {
         /// The portal; the one of the last login if it is left out
         #[arg(long, value_name = "URL")]
         portal: Option<String>,
-        /// How to say it
-        #[arg(short, long, value_enum, default_value_t = Output::Text)]
-        output: Output,
+        /// How to write the answer
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
     },
     /// End a session: its open streams close, its credentials end
     #[command(after_help = "Example:\n  bailiwick session end 0b9f6c1e-3c1f-4a3e-9a55-7a8b62a3c5d1")]
@@ -33,15 +34,16 @@ pub enum SessionCommand {
     },
 }
 
-/// Does it.
-pub async fn run(command: SessionCommand) -> Result<(), ClientFault> {
-    match command {
-        SessionCommand::List { portal, output } => list(&api(portal.as_deref())?, output).await,
-        SessionCommand::End { id, portal } => {
-            api(portal.as_deref())?.end_session(&id).await?;
-            println!("Ended {id}.");
-            Ok(())
+impl Session {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        match self {
+            Self::List { portal, output } => list(&api(portal.as_deref())?, output).await?,
+            Self::End { id, portal } => {
+                api(portal.as_deref())?.end_session(&id).await?;
+                say(format_args!("Ended {id}."));
+            }
         }
+        Ok(Ending::Yes)
     }
 }
 
@@ -49,18 +51,15 @@ fn api(portal: Option<&str>) -> Result<Api, ClientFault> {
     Api::of(&Home::of_user()?.login(portal.map(portal_address).transpose()?.as_ref())?)
 }
 
-async fn list(api: &Api, output: Output) -> Result<(), ClientFault> {
+async fn list(api: &Api, output: Format) -> Result<(), CliFault> {
     let sessions = api.sessions().await?;
-    if output == Output::Json {
-        println!("{}", json!({ "sessions": sessions }));
-        return Ok(());
+    if output == Format::Json {
+        return say_json(&json!({ "sessions": sessions }));
     }
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["ID", "PERSON", "FROM", "STARTED", "LAST USED", ""]);
-    for it in sessions {
+    let rows = sessions.into_iter().map(|it| {
         let mark = if it.current { "this one" } else { "" };
-        table.add_row([it.id, it.person, it.address, it.started_at, it.active_at, mark.to_owned()]);
-    }
-    println!("{table}");
+        vec![it.id, it.person, it.address, it.started_at, it.active_at, mark.to_owned()]
+    });
+    say_table(&["id", "person", "from", "started", "last used", ""], rows);
     Ok(())
 }
