@@ -19,6 +19,16 @@ begin
 end
 $$;
 
+-- Whoever migrates works as the owner. An account that may create roles but is no superuser takes the membership first.
+do $$
+begin
+    set local role bailiwick_owner;
+    reset role;
+exception when insufficient_privilege then
+    execute format('grant bailiwick_owner to %I', current_user);
+end
+$$;
+
 revoke create on schema public from public;
 grant  usage, create on schema public to bailiwick_owner;
 grant  usage         on schema public to bailiwick_broker, bailiwick_auditor, bailiwick_maintenance;

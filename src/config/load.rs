@@ -2,6 +2,7 @@
 //! The order of the sections here is the order of the sample.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -45,18 +46,33 @@ impl Settings {
     }
 }
 
+impl Policy {
+    /// Where the rules are, read from a file that may have mistakes elsewhere, so that both can be told at once.
+    pub fn load_alone(path: &Path) -> Option<Self> {
+        let source = Source::new(path.display().to_string(), fs::read_to_string(path).ok()?);
+        let mut table = document::parse(&source).ok()?;
+        document::overlay(&mut table, &environment());
+        Reading::new(source, Files::new(folder_of(path), FileCheck::All)).one(&mut table, "policy", Self::read)
+    }
+}
+
 fn load(path: &Path, check: FileCheck) -> Result<Settings, Vec<Mistake>> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|fault| {
         let source = Source::new(name.clone(), String::new());
         vec![source.mistake(&Origin::Absent, format!("{name}: {fault}"), "")]
     })?;
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
-        .collect();
-    parse(Source::new(name, text), &environment, Files::new(folder, check)).map(|(settings, _)| settings)
+    parse(Source::new(name, text), &environment(), Files::new(folder_of(path), check)).map(|(settings, _)| settings)
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+fn environment() -> Vec<(String, String)> {
+    let text = |(name, text): (OsString, OsString)| Some((name.into_string().ok()?, text.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// The settings, and the reading that found no mistake in them.

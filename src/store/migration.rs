@@ -33,7 +33,12 @@ const ALL: &[(&str, &str, &str)] = embedded! {
 pub async fn migrate(pool: &PgPool) -> Result<(), StoreFault> {
     // A connection of its own: the migrator's lock belongs to the session and must go when it fails.
     let mut connection = pool.acquire().await?.detach();
-    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0")
+    sqlx::raw_sql(
+        "set statement_timeout = 0;
+         set lock_timeout = 0;
+         set idle_in_transaction_session_timeout = 0;
+         select pg_advisory_lock(hashtext('bailiwick.migrate'));",
+    )
         .execute(&mut connection)
         .await?;
     migrator().run_direct(None, &mut connection, false).await?;

@@ -100,7 +100,6 @@ pub async fn connect_with(url: &DatabaseUrl, settings: &Database) -> Result<PgPo
     let pool = PgPoolOptions::new()
         .max_connections(settings.connections)
         .acquire_timeout(settings.acquire)
-        .after_connect(|connection, _| Box::pin(insist_on_durable_commits(connection)))
         .connect_with(options(url)?)
         .await?;
     Ok(pool)
@@ -125,16 +124,4 @@ fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreFault> {
             ("idle_in_transaction_session_timeout", "15s"),
             ("timezone", "UTC"),
         ]))
-}
-
-/// A receipt claims that its entry is on disk; a database whose default is `off` would make that untrue. Stronger
-/// settings than `on` stay.
-async fn insist_on_durable_commits(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "select set_config('synchronous_commit', 'on', false)
-          where current_setting('synchronous_commit') = 'off'",
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

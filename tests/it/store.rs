@@ -1,0 +1,133 @@
+//! What the store promises before any noun: which accounts may serve, what is pending, how sessions are set up.
+
+use std::time::Duration;
+
+use bailiwick::{
+    config::{Database, DatabaseUrl},
+    store::{self, StoreFault},
+};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+
+use crate::support::{TestDb, database};
+
+fn settings(url: &str) -> Database {
+    let url = DatabaseUrl::Plain(url.to_owned());
+    Database { url, acquire: Duration::from_secs(30), connections: 4, auditor_url: None }
+}
+
+/// Roles belong to the whole server, so each test makes its own, and drops it.
+async fn with_role<T>(db: &TestDb, name: &str, grants: &[&str], ask: impl AsyncFnOnce(String) -> T) -> T {
+    execute(&db.owner, &format!("create role {name} login noinherit")).await;
+    for grant in grants {
+        execute(&db.owner, &format!("grant {grant} to {name}")).await;
+    }
+    let answer = ask(db.broker_url.replace("bailiwick_broker", name)).await;
+    execute(&db.owner, &format!("drop owned by {name}; drop role {name}")).await;
+    answer
+}
+
+async fn execute(pool: &PgPool, statement: &str) {
+    pool.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+}
+
+async fn refusal(url: String) -> String {
+    match store::connect(&settings(&url)).await {
+        Err(StoreFault::TooMuchPower(why)) => why,
+        other => panic!("{url} was not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_brokers_role_may_serve() {
+    let db = database().await;
+    store::connect(&settings(&db.broker_url)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_is_granted_the_brokers_role_may_serve() {
+    let db = database().await;
+    let served = with_role(&db, "serves", &["bailiwick_broker"], async |url| store::connect(&settings(&url)).await);
+    served.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_could_change_the_log_is_refused() {
+    let db = database().await;
+    assert_eq!(refusal(db.owner_url.clone()).await, "`postgres` is a superuser");
+    let owner = db.broker_url.replace("bailiwick_broker", "bailiwick_owner");
+    assert_eq!(refusal(owner).await, "`bailiwick_owner` is a member of bailiwick_owner");
+    for (name, grant, expected) in [
+        // Without inheritance, so that only `set role` would show it.
+        ("becomes_owner", "bailiwick_owner", "`becomes_owner` is a member of bailiwick_owner"),
+        ("updates", "update on entry", "`updates` could change or remove rows of entry"),
+        ("deletes", "delete on head", "`deletes` could change or remove rows of head"),
+        ("truncates", "truncate on checkpoint", "`truncates` could change or remove rows of checkpoint"),
+        ("edits", "update (target) on entry", "`edits` could change or remove rows of entry"),
+    ] {
+        assert_eq!(with_role(&db, name, &[grant], refusal).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_could_change_one_partition_is_refused() {
+    let db = database().await;
+    execute(&db.owner, "select ensure_partitions('2026-03-01T00:00:00Z')").await;
+    let why = with_role(&db, "trims", &["delete on entry_2026_03"], refusal).await;
+    assert_eq!(why, "`trims` could change or remove rows of entry_2026_03");
+}
+
+#[tokio::test]
+async fn what_is_pending_is_known_before_and_after_the_migrations() {
+    let db = database().await;
+    assert!(store::pending_migrations(&db.pool).await.unwrap().is_empty());
+
+    execute(&db.owner, "drop table _sqlx_migrations").await;
+    let pending = store::pending_migrations(&db.pool).await.unwrap();
+    assert_eq!(pending.first().map(String::as_str), Some("0001_role"));
+}
+
+#[tokio::test]
+async fn a_migration_that_was_changed_afterwards_is_a_fault() {
+    let db = database().await;
+    execute(&db.owner, "update _sqlx_migrations set checksum = 'x' where version = 2").await;
+    assert!(matches!(store::pending_migrations(&db.pool).await, Err(StoreFault::Migration(_))));
+    assert!(matches!(store::migrate(&db.owner).await, Err(StoreFault::Migration(_))));
+}
+
+#[tokio::test]
+async fn a_binary_that_is_older_than_the_schema_goes_on() {
+    let db = database().await;
+    execute(
+        &db.owner,
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'of the future', true, 'x', 0)",
+    )
+    .await;
+    assert!(store::pending_migrations(&db.pool).await.unwrap().is_empty());
+    store::migrate(&db.owner).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_binaries_may_migrate_at_once() {
+    let db = database().await;
+    let (one, two) = tokio::join!(store::migrate(&db.owner), store::migrate(&db.owner));
+    one.unwrap();
+    two.unwrap();
+}
+
+#[tokio::test]
+async fn no_statement_and_no_lock_waits_for_ever() {
+    let db = database().await;
+    let pool = store::connect(&settings(&db.broker_url)).await.unwrap();
+    for setting in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
+        let (value,): (String,) =
+            sqlx::query_as("select current_setting($1)").bind(setting).fetch_one(&pool).await.unwrap();
+        assert_ne!(value, "0", "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_in_a_bad_url_is_not_repeated() {
+    let fault = store::connect(&settings("postgres://me:hunter2@[bad/x")).await.unwrap_err();
+    assert!(!format!("{fault} {fault:?}").contains("hunter2"));
+}
