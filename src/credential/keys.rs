@@ -1,0 +1,91 @@
+//! The broker's own keys: made once by `key init`, then loaded by purpose. The private halves leave the database only
+//! wrapped, and this room only as what they are needed for.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use secrecy::{ExposeSecret as _, SecretBox};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{CredentialFault, Wrapping, authority};
+use crate::{
+    model::{Entropy, Timestamp},
+    store::key::{self, KeyPurpose, KeyRow},
+};
+
+/// Which keys there were and which were made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The authority's certificate, DER.
+    pub authority: Vec<u8>,
+    /// The checkpoint key's row.
+    pub checkpoint: Uuid,
+    /// The checkpoint key's public half, 32 bytes.
+    pub checkpoint_public: Vec<u8>,
+    /// Whether any was made just now.
+    pub made: bool,
+}
+
+/// The key that signs checkpoints.
+pub struct CheckpointKey {
+    /// Its row.
+    pub id: Uuid,
+    /// The signing half.
+    pub pair: Ed25519KeyPair,
+}
+
+/// Makes the keys that are missing; those that exist stay, and are opened to see that the wrapping key fits.
+/// `name` stands in the authority's subject: the portal's host.
+pub async fn init(
+    db: &mut PgConnection,
+    wrapping: &Wrapping,
+    name: &str,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Inventory, CredentialFault> {
+    let mut made = false;
+    if key::active(&mut *db, KeyPurpose::Authority).await?.is_none() {
+        let row = authority::make(name, wrapping, now, entropy)?;
+        made |= key::insert_active(&mut *db, KeyPurpose::Authority, &row).await?;
+    }
+    if key::active(&mut *db, KeyPurpose::Checkpoint).await?.is_none() {
+        let row = make_checkpoint(wrapping, now, entropy)?;
+        made |= key::insert_active(&mut *db, KeyPurpose::Checkpoint, &row).await?;
+    }
+    Ok(Inventory { made, ..show(db, wrapping).await? })
+}
+
+/// The keys that exist; every one of them is opened.
+pub async fn show(db: &mut PgConnection, wrapping: &Wrapping) -> Result<Inventory, CredentialFault> {
+    let authority = authority::Authority::load(&mut *db, wrapping).await?;
+    let checkpoint = checkpoint(&mut *db, wrapping).await?;
+    Ok(Inventory {
+        authority: authority.certificate().to_vec(),
+        checkpoint: checkpoint.id,
+        checkpoint_public: checkpoint.pair.public_key().as_ref().to_vec(),
+        made: false,
+    })
+}
+
+/// Loads the key that signs checkpoints.
+pub async fn checkpoint(db: &mut PgConnection, wrapping: &Wrapping) -> Result<CheckpointKey, CredentialFault> {
+    let row = key::active(db, KeyPurpose::Checkpoint).await?.ok_or(CredentialFault::NoKey("checkpoint"))?;
+    let seed = wrapping.unwrap(KeyPurpose::Checkpoint.as_str(), row.id, &row.wrapped)?;
+    // Compares the public half in the row with the one that the seed gives.
+    let pair = Ed25519KeyPair::from_seed_and_public_key(seed.expose_secret(), &row.public)
+        .map_err(|_| CredentialFault::Key("checkpoint"))?;
+    Ok(CheckpointKey { id: row.id, pair })
+}
+
+fn make_checkpoint(wrapping: &Wrapping, now: Timestamp, entropy: &dyn Entropy) -> Result<KeyRow, CredentialFault> {
+    let id = uuid::Builder::from_random_bytes(entropy.bytes()).into_uuid();
+    let seed = SecretBox::new(Box::new(entropy.bytes::<32>()));
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose_secret());
+    let pair = pair.map_err(|_| CredentialFault::Key("checkpoint"))?;
+    Ok(KeyRow {
+        id,
+        public: pair.public_key().as_ref().to_vec(),
+        wrapped: wrapping.wrap(KeyPurpose::Checkpoint.as_str(), id, seed.expose_secret(), entropy)?,
+        certificate: None,
+        created_at: now,
+    })
+}

@@ -1,0 +1,153 @@
+//! What came with a request becomes a caller, or a reason why not. Rows are read each time: nothing is remembered
+//! between two requests, so what was ended or revoked is refused at the next one.
+//!
+//! An attacker presents whatever they like. Secrets are looked up by hash, so that what was cut, lengthened or made up
+//! is simply unknown; a certificate counts by its row and its key, whatever else it says.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tower_sessions::Session;
+
+use super::{login::caller_of, secret, session::LOGIN};
+use crate::{
+    config,
+    credential::x509::Facts,
+    model::{AppName, AssuranceLevel, Caller, Clock, LoginId, Presented, Scope, Timestamp},
+    store::{
+        StoreFault, app_session,
+        credential::{self, CredentialRow},
+        login::{self, LoginRow},
+    },
+};
+
+/// Finds out who calls. Cheap to clone.
+#[derive(Clone)]
+pub struct Callers {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    limits: config::Login,
+    authority: Option<Arc<[u8]>>,
+}
+
+/// Why nobody calls.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPresented {
+    /// Nothing was presented.
+    #[error("nothing was presented; sign in")]
+    Nothing,
+    /// The login has ended.
+    #[error("the login has ended; sign in again")]
+    Ended,
+    /// The login or credential has reached a limit.
+    #[error("the login or credential has expired; sign in again")]
+    Expired,
+    /// The credential was revoked, or the app session ended.
+    #[error("the credential was revoked")]
+    Revoked,
+    /// Nothing of ours.
+    #[error("what was presented is not known here")]
+    Unknown,
+    /// Something of ours, for somewhere else.
+    #[error("what was presented is for somewhere else")]
+    WrongScope,
+    /// It could not be looked up: 503.
+    #[error("it could not be looked up")]
+    Unavailable(#[source] StoreFault),
+}
+
+const ACTIVITY: Duration = Duration::from_secs(60);
+
+impl From<StoreFault> for NotPresented {
+    fn from(fault: StoreFault) -> Self {
+        Self::Unavailable(fault)
+    }
+}
+
+impl Callers {
+    /// Judges by `limits`; accepts certificates of the authority with this certificate (DER), if there is one.
+    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, limits: config::Login, authority: Option<&[u8]>) -> Self {
+        let authority = authority.and_then(Facts::subject_of).map(Arc::from);
+        Self { pool, clock, limits, authority }
+    }
+
+    /// The caller of a portal session: maybe half a login, which its assurance says.
+    pub async fn from_session(&self, session: &Session, address: IpAddr) -> Result<Caller, NotPresented> {
+        let login: Option<LoginId> = session.get(LOGIN).await.map_err(|fault| {
+            NotPresented::Unavailable(StoreFault::Database(sqlx::Error::Protocol(format!("session: {fault}"))))
+        })?;
+        let row = self.live(login.ok_or(NotPresented::Nothing)?).await?;
+        Ok(caller_of(&row, Presented::Session, Scope::Portal, address))
+    }
+
+    /// The caller of an app session, by the value of its cookie.
+    pub async fn from_app_cookie(&self, cookie: &str, app: &AppName, address: IpAddr) -> Result<Caller, NotPresented> {
+        let found = app_session::app_session(&self.pool, &secret::hash(cookie)).await?;
+        let found = found.ok_or(NotPresented::Unknown)?;
+        if found.app != app.as_str() {
+            return Err(NotPresented::WrongScope);
+        }
+        if found.ended_at.is_some() {
+            return Err(NotPresented::Revoked);
+        }
+        let row = self.live_and_whole(found.login).await?;
+        Ok(caller_of(&row, Presented::AppSession(found.id), Scope::App { app: app.clone() }, address))
+    }
+
+    /// The caller of a client certificate, DER, whose signature and possession TLS has checked.
+    pub async fn from_certificate(&self, der: &[u8], address: IpAddr) -> Result<Caller, NotPresented> {
+        let facts = Facts::read(der).ok_or(NotPresented::Unknown)?;
+        if self.authority.as_deref() != Some(facts.issuer.as_slice()) {
+            return Err(NotPresented::Unknown);
+        }
+        let now = self.clock.now();
+        if now < facts.not_before || now > facts.not_after {
+            return Err(NotPresented::Expired);
+        }
+        let found = credential::certificate(&self.pool, &facts.serial).await?.ok_or(NotPresented::Unknown)?;
+        if !secret::same(&found.key_hash, &facts.key_hash) {
+            return Err(NotPresented::Unknown);
+        }
+        let row = self.unrevoked(&found, now).await?;
+        Ok(caller_of(&row, Presented::Certificate(found.id), found.scope, address))
+    }
+
+    /// The caller of a bearer token.
+    pub async fn from_token(&self, token: &str, address: IpAddr) -> Result<Caller, NotPresented> {
+        let found = credential::token(&self.pool, &secret::hash(token)).await?.ok_or(NotPresented::Unknown)?;
+        let row = self.unrevoked(&found, self.clock.now()).await?;
+        Ok(caller_of(&row, Presented::Token(found.id), found.scope, address))
+    }
+
+    async fn unrevoked(&self, found: &CredentialRow, now: Timestamp) -> Result<LoginRow, NotPresented> {
+        if found.revoked_at.is_some() {
+            return Err(NotPresented::Revoked);
+        }
+        if now > found.not_after {
+            return Err(NotPresented::Expired);
+        }
+        self.live_and_whole(found.login).await
+    }
+
+    /// What hangs on a login was made after its passkey; half a login has nothing of the kind.
+    pub(super) async fn live_and_whole(&self, id: LoginId) -> Result<LoginRow, NotPresented> {
+        let row = self.live(id).await?;
+        if row.assurance.level == AssuranceLevel::Passkey { Ok(row) } else { Err(NotPresented::WrongScope) }
+    }
+
+    /// The login's row, if it lives; notes the use, at most once a minute.
+    async fn live(&self, id: LoginId) -> Result<LoginRow, NotPresented> {
+        let now = self.clock.now();
+        let row = login::login(&self.pool, id).await?.ok_or(NotPresented::Unknown)?;
+        if row.ended_at.is_some() {
+            return Err(NotPresented::Ended);
+        }
+        if now >= row.expires_at || now >= row.active_at.plus(self.limits.idle) {
+            return Err(NotPresented::Expired);
+        }
+        if now.since(row.active_at) >= ACTIVITY {
+            login::touch(&self.pool, id, now.minus(ACTIVITY), now).await?;
+        }
+        Ok(row)
+    }
+}
