@@ -16,3 +16,4 @@ pub mod outbound;
 pub mod portal;
 pub mod proxy;
 pub mod store;
+pub mod streams;

@@ -125,6 +125,25 @@ pub async fn live_logins(
     rows.iter().map(read).collect()
 }
 
+/// Those of `logins` that have not ended, neither by act nor by a limit.
+pub async fn live_among(
+    db: impl PgExecutor<'_>,
+    logins: &[LoginId],
+    active_after: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<LoginId>, StoreFault> {
+    let ids: Vec<_> = logins.iter().map(|login| login.uuid()).collect();
+    let live = sqlx::query_scalar(
+        "select id from login where id = any($1) and ended_at is null and expires_at > $2 and active_at > $3",
+    )
+    .bind(ids)
+    .bind(now.to_datetime())
+    .bind(active_after.to_datetime())
+    .fetch_all(db)
+    .await?;
+    Ok(live.into_iter().map(LoginId::from_uuid).collect())
+}
+
 /// Notes a use. Changes nothing for a login that has ended, or that was used after `before`.
 pub async fn touch(db: impl PgExecutor<'_>, id: LoginId, before: Timestamp, now: Timestamp) -> Result<(), StoreFault> {
     sqlx::query("update login set active_at = $3 where id = $1 and active_at <= $2 and ended_at is null")

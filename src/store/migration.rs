@@ -39,8 +39,8 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreFault> {
          set idle_in_transaction_session_timeout = 0;
          select pg_advisory_lock(hashtext('bailiwick.migrate'));",
     )
-        .execute(&mut connection)
-        .await?;
+    .execute(&mut connection)
+    .await?;
     migrator().run_direct(None, &mut connection, false).await?;
     sqlx::raw_sql("grant select on _sqlx_migrations to bailiwick_broker, bailiwick_auditor")
         .execute(&mut connection)

@@ -1,0 +1,189 @@
+//! Every stream that is open, and what it hangs on: its login, its credential or app session, and the rule that allowed
+//! it. When one of these goes, the stream is closed within a second, and the log says why.
+//!
+//! INVARIANT: fails closed: a feed that is stale, a log that is dead or a broker that stops closes everything.
+//! Moving bytes is the proxy's work; it asks [`StreamGuard::closed`] when to stop.
+
+mod cause;
+mod watch;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::{
+    sync::watch as cell,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    access::{Gate, Standing},
+    audit::{Draft, Event, Log},
+    model::{Clock, Entropy, RequestId, StreamId},
+    store::feed::{Feed, Revoked},
+};
+
+pub use cause::Cause;
+
+/// The open streams of this broker. Cheap to clone.
+#[derive(Clone)]
+pub struct Streams(Arc<Shared>);
+
+struct Shared {
+    open: Mutex<HashMap<StreamId, Held>>,
+    watched: Watched,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// What streams hang on, and where it is looked up.
+pub struct Watched {
+    /// What has ended.
+    pub feed: Feed,
+    /// Whether the same would still be allowed.
+    pub gate: Gate,
+    /// Whether anything can still be recorded.
+    pub log: Log,
+    /// For logins that ran into a time limit.
+    pub pool: PgPool,
+    /// How long a login may go unused. An open stream is no use.
+    pub idle: Duration,
+}
+
+struct Held {
+    id: StreamId,
+    standing: Arc<Standing>,
+    request: RequestId,
+    close: cell::Sender<Option<Cause>>,
+}
+
+/// A stream's place in the registry. Dropping it is leaving.
+#[must_use = "a stream that is not held is not closed"]
+pub struct StreamGuard {
+    id: StreamId,
+    streams: Streams,
+    closed: cell::Receiver<Option<Cause>>,
+}
+
+impl Streams {
+    /// An empty registry, watched until the task is aborted.
+    pub fn open(watched: Watched, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> (Self, JoinHandle<()>) {
+        let streams = Self(Arc::new(Shared { open: Mutex::default(), watched, clock, entropy }));
+        // Subscribed before the first stream can enter, or one could miss its end.
+        let (news, rules) = (streams.0.watched.feed.subscribe(), streams.0.watched.gate.live().changed());
+        let task = tokio::spawn(streams.clone().watch(news, rules));
+        (streams, task)
+    }
+
+    /// Enters a stream that begins now. If what it hangs on went while the request was under way, it is closed at once.
+    pub fn enter(&self, standing: Standing, request: RequestId) -> StreamGuard {
+        let id = StreamId::random(self.0.entropy.as_ref());
+        let (close, closed) = cell::channel(None);
+        self.note(&standing, request, Event::StreamOpened { stream: id });
+        let held = Held { id, standing: Arc::new(standing), request, close };
+        // Entered first and looked at then: what ends in between is seen by one or the other.
+        let entered = held.again();
+        self.held().insert(id, held);
+        if let Some(cause) = self.fault_of(&entered) {
+            self.close_where(|held| (held.id == id).then(|| cause.clone()));
+        }
+        StreamGuard { id, streams: self.clone(), closed }
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.held().len()
+    }
+
+    /// Closes all and waits until they have left, or until `patience` is over. For the broker's end.
+    pub async fn drain(&self, patience: Duration) {
+        let left = async {
+            loop {
+                self.close_where(|_| Some(Cause::Stopping));
+                if self.count() == 0 {
+                    return;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Whoever has not left by then is cut off with the process.
+        let _ = timeout(patience, left).await;
+    }
+
+    /// Closes each open stream for which there is a cause, and notes why.
+    fn close_where(&self, cause: impl Fn(&Held) -> Option<Cause>) {
+        let mut closed = Vec::new();
+        for held in self.held().values() {
+            if held.close.borrow().is_some() {
+                continue;
+            }
+            if let Some(cause) = cause(held) {
+                held.close.send_replace(Some(cause.clone()));
+                closed.push((Arc::clone(&held.standing), held.request, held.id, cause));
+            }
+        }
+        for (standing, request, stream, cause) in closed {
+            self.note(&standing, request, Event::StreamClosed { stream, cause: cause.to_string() });
+        }
+    }
+
+    fn note(&self, standing: &Standing, request: RequestId, event: Event) {
+        self.0.watched.log.note(Draft {
+            caller: Some(standing.caller.clone()),
+            event,
+            happened_at: self.0.clock.now(),
+            request: Some(request),
+        });
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<StreamId, Held>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn again(&self) -> Self {
+        Self { standing: Arc::clone(&self.standing), close: self.close.clone(), ..*self }
+    }
+
+    /// The cause, if `revoked` is something that this stream hangs on.
+    fn hangs_on(&self, revoked: &Revoked) -> Option<Cause> {
+        let caller = &self.standing.caller;
+        cause::targets(caller)
+            .contains(&(revoked.kind, revoked.target))
+            .then(|| Cause::Ended { kind: revoked.kind, why: revoked.cause.clone() })
+    }
+}
+
+impl StreamGuard {
+    /// The stream's id in the log.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Waits until the stream must end, and says why. Once it has, it says so again at once.
+    pub fn closed(&self) -> impl Future<Output = Cause> + Send + 'static {
+        let mut closed = self.closed.clone();
+        async move {
+            match closed.wait_for(Option::is_some).await {
+                Ok(cause) => cause.clone().unwrap_or(Cause::Forgotten),
+                Err(_) => Cause::Forgotten,
+            }
+        }
+    }
+
+    /// Why the stream was closed, if it was.
+    pub fn cause(&self) -> Option<Cause> {
+        self.closed.borrow().clone()
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.streams.held().remove(&self.id);
+    }
+}
