@@ -28,27 +28,33 @@ create index entry_by_broker  on entry (broker, leaf_index);
 
 comment on table entry is 'one line of the audit log; leaf is the truth, the other columns are indexes derived from it';
 
--- Makes room for entries recorded in the month of `moment` and in the month after it.
+-- Makes room for entries recorded in the month of `moment` and in the month after it. A new part is made by itself and
+-- then attached, because that waits for no reader, while `create table ... partition of` waits for every long snapshot
+-- and makes all writers wait behind it.
 create function ensure_partitions(moment timestamptz) returns void
     language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 declare
     month_start timestamp;
     part        text;
 begin
-    perform pg_advisory_xact_lock(hashtext('bailiwick.ensure_partitions'));
     for ahead in 0..1 loop
         month_start := date_trunc('month', moment at time zone 'UTC') + make_interval(months => ahead);
         part        := 'entry_' || to_char(month_start, 'YYYY_MM');
         if to_regclass('public.' || quote_ident(part)) is null then
-            execute format('create table public.%I partition of public.entry for values from (%L) to (%L)',
-                           part, month_start at time zone 'UTC', (month_start + interval '1 month') at time zone 'UTC');
+            perform pg_advisory_xact_lock(hashtext('bailiwick.ensure_partitions'));
+            if to_regclass('public.' || quote_ident(part)) is null then
+                execute format('create table public.%I (like public.entry including defaults including constraints)', part);
+                execute format('alter table public.entry attach partition public.%I for values from (%L) to (%L)',
+                               part, month_start at time zone 'UTC', (month_start + interval '1 month') at time zone 'UTC');
+            end if;
         end if;
     end loop;
 end
 $$;
 
 -- The size of the tree after each batch, with what is needed to extend it: `edge` holds the hashes of the complete
--- subtrees from left to right. An epoch begins when an operator accepts that the log's past was cut.
+-- subtrees from left to right, `hashes` the leaf hashes of this batch, so that other brokers can follow without reading
+-- entries and verification can name one leaf. An epoch begins when an operator accepts that the log's past was cut.
 create table head (
     epoch       bigint      not null,
     size        bigint      not null,
@@ -56,6 +62,7 @@ create table head (
     origin      text        not null,
     root        bytea       not null,
     edge        bytea       not null,
+    hashes      bytea       not null,
     batch       uuid        not null,
     broker      uuid,
     recorded_at timestamptz not null,
@@ -65,6 +72,7 @@ create table head (
     constraint head_grows            check (size > parent_size),
     constraint head_root_is_a_hash   check (octet_length(root) = 32),
     constraint head_edge_is_hashes   check (octet_length(edge) % 32 = 0),
+    constraint head_hashes_its_batch check (octet_length(hashes) = 32 * (size - greatest(parent_size, 0))),
     constraint head_epoch_is_natural check (epoch >= 0)
 );
 
@@ -94,8 +102,8 @@ create function begin_log(new_origin text, first_batch uuid, at timestamptz) ret
 declare
     found text;
 begin
-    insert into public.head (epoch, size, parent_size, origin, root, edge, batch, broker, recorded_at)
-    values (0, 0, -1, new_origin, sha256(''), '', first_batch, null, at)
+    insert into public.head (epoch, size, parent_size, origin, root, edge, hashes, batch, broker, recorded_at)
+    values (0, 0, -1, new_origin, sha256(''), '', '', first_batch, null, at)
     on conflict do nothing;
     select h.origin into found from public.head h order by h.epoch desc, h.size desc limit 1;
     return found;
@@ -107,7 +115,7 @@ $$;
 -- wait only for the winner's COMMIT, never for a client.
 create function append_batch(
     expected_epoch bigint, expected_size bigint, new_batch uuid, new_broker uuid, at timestamptz,
-    new_root bytea, new_edge bytea,
+    new_root bytea, new_edge bytea, new_hashes bytea,
     leaves bytea[], moments timestamptz[], kinds text[], requests uuid[], persons uuid[], logins uuid[],
     credentials uuid[], verdicts text[], targets text[],
     tile_levels smallint[], tile_indexes bigint[], tile_hashes bytea[]
@@ -122,9 +130,9 @@ begin
         return false;
     end if;
 
-    insert into public.head (epoch, size, parent_size, origin, root, edge, batch, broker, recorded_at)
+    insert into public.head (epoch, size, parent_size, origin, root, edge, hashes, batch, broker, recorded_at)
     values (expected_epoch, expected_size + cardinality(leaves), expected_size, newest.origin, new_root, new_edge,
-            new_batch, new_broker, at)
+            new_hashes, new_batch, new_broker, at)
     on conflict do nothing;
     get diagnostics added = row_count;
     if added = 0 then
@@ -156,6 +164,7 @@ create unlogged table staged_batch (
     recorded_at    timestamptz not null,
     root           bytea       not null,
     edge           bytea       not null,
+    hashes         bytea       not null,
     leaves         bytea[]       not null,
     moments        timestamptz[] not null,
     kinds          text[]        not null,
@@ -175,7 +184,7 @@ create function append_staged_batch() returns trigger
     language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 begin
     if not public.append_batch(new.expected_epoch, new.expected_size, new.batch, new.broker, new.recorded_at, new.root,
-                               new.edge, new.leaves, new.moments, new.kinds, new.requests, new.persons, new.logins,
+                               new.edge, new.hashes, new.leaves, new.moments, new.kinds, new.requests, new.persons, new.logins,
                                new.credentials, new.verdicts, new.targets, new.tile_levels, new.tile_indexes,
                                new.tile_hashes) then
         raise exception 'the log has grown meanwhile' using errcode = 'serialization_failure';

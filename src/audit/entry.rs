@@ -5,12 +5,13 @@
 //! No secret has a place here: no query, no cookie, no token, no key.
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+
+pub use super::columns::{Columns, summary};
 
 use super::canonical::{CanonicalFault, from_canonical, to_canonical};
 use crate::model::{
-    Action, Attributes, BrokerId, Caller, ClusterName, Context, CredentialId, Decision, Identity, LoginId, PasskeyId,
-    PolicyVersion, PortalAction, ProviderName, Reach, RequestId, StreamId, Timestamp,
+    Action, BrokerId, Caller, ClusterName, Context, CredentialId, Decision, Identity, LoginId, PasskeyId,
+    PolicyVersion, ProviderName, Reach, RequestId, StreamId, Timestamp,
 };
 
 /// The first byte of every leaf of this form.
@@ -50,6 +51,7 @@ pub struct Draft {
 }
 
 /// What happened.
+#[allow(clippy::large_enum_variant, reason = "decisions are most of the log, so a box would cost more than it saves")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Event {
@@ -247,57 +249,6 @@ impl Entry {
     }
 }
 
-/// The typed columns beside a leaf.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
-    /// `happened_at`.
-    pub happened_at: Timestamp,
-    /// `recorded_at`.
-    pub recorded_at: Timestamp,
-    /// The event's kind.
-    pub kind: &'static str,
-    /// The broker.
-    pub broker: Uuid,
-    /// The request.
-    pub request: Option<Uuid>,
-    /// The caller's person.
-    pub person: Option<Uuid>,
-    /// The caller's login, or the login that ended.
-    pub login: Option<Uuid>,
-    /// The credential presented, issued or revoked.
-    pub credential: Option<Uuid>,
-    /// The verdict of a decision.
-    pub verdict: Option<&'static str>,
-    /// What it was about, in a few words.
-    pub target: Option<String>,
-}
-
-impl Columns {
-    /// Derives the columns from the entry.
-    pub fn of(entry: &Entry) -> Self {
-        let caller = entry.caller.as_ref();
-        Self {
-            happened_at: entry.happened_at,
-            recorded_at: entry.recorded_at,
-            kind: entry.event.kind(),
-            broker: entry.broker.uuid(),
-            request: entry.request.map(RequestId::uuid),
-            person: caller.map(|caller| caller.person.uuid()),
-            login: entry.event.login().or(caller.map(|caller| caller.login)).map(LoginId::uuid),
-            credential: entry
-                .event
-                .credential()
-                .or(caller.and_then(|caller| caller.presented.credential()))
-                .map(CredentialId::uuid),
-            verdict: match &entry.event {
-                Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
-                _ => None,
-            },
-            target: entry.event.target(),
-        }
-    }
-}
-
 impl Event {
     /// The word in the `kind` column, the same as in the bytes.
     pub const fn kind(&self) -> &'static str {
@@ -320,54 +271,5 @@ impl Event {
             Self::BrokerStarted { .. } => "broker-started",
             Self::BrokerStopped {} => "broker-stopped",
         }
-    }
-
-    const fn login(&self) -> Option<LoginId> {
-        match self {
-            Self::LoginEnded { login, .. } => Some(*login),
-            _ => None,
-        }
-    }
-
-    const fn credential(&self) -> Option<CredentialId> {
-        match self {
-            Self::CredentialIssued { credential, .. } | Self::CredentialRevoked { credential, .. } => Some(*credential),
-            _ => None,
-        }
-    }
-
-    fn target(&self) -> Option<String> {
-        match self {
-            Self::Decision { action, .. } => Some(summary(action)),
-            Self::Refused { target, .. } => Some(target.clone()),
-            _ => None,
-        }
-    }
-}
-
-/// What an action is about, in a few words: `GET wiki/docs`, `list pods in demo/default`.
-pub fn summary(action: &Action) -> String {
-    match action {
-        Action::Web(web) => format!("{} {}{}", web.method, web.app, web.path),
-        Action::Kubernetes(kubernetes) => match &kubernetes.attributes {
-            Attributes::Resource(at) => {
-                let part =
-                    |mark: &str, text: &str| if text.is_empty() { String::new() } else { format!("{mark}{text}") };
-                let what = format!("{}{}{}", at.resource, part("/", &at.subresource), part(" ", &at.name));
-                format!("{} {what} in {}{}", at.verb, kubernetes.cluster, part("/", &at.namespace))
-            }
-            Attributes::NonResource(at) => format!("{} {} in {}", at.verb, at.path, kubernetes.cluster),
-        },
-        Action::Issue(issue) => format!("issue a certificate for {}", issue.cluster),
-        Action::Enrol(_) => "register a first passkey".to_owned(),
-        Action::Portal(action) => match action {
-            PortalAction::Home => "see the portal".to_owned(),
-            PortalAction::AuthorizeCommandLine => "authorize the command line".to_owned(),
-            PortalAction::ListSessions => "list sessions".to_owned(),
-            PortalAction::EndSession { owner, .. } => format!("end a session of {}", owner.name),
-            PortalAction::ReadAudit => "read the audit log".to_owned(),
-            PortalAction::ReadPolicy => "see the state of the rules".to_owned(),
-            PortalAction::Invite { person } => format!("invite {}", person.subject),
-        },
     }
 }

@@ -3,10 +3,15 @@
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
 pub mod canonical;
+mod columns;
 pub mod entry;
 mod log;
 mod receipt;
+pub mod tile;
+pub mod tree;
+mod unstamped;
 
+pub use columns::summary;
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
 pub use log::{Changing, Health, Limits, Log, State};
 pub use receipt::Receipt;

@@ -14,11 +14,15 @@ use sqlx::{
 use crate::config::{Database, DatabaseUrl, SecretFault};
 
 pub mod app_session;
+pub mod broker;
 pub mod ceremony;
+pub mod checkpoint;
 pub mod command_line_grant;
 pub mod credential;
+pub mod entry;
 pub mod feed;
 pub mod handover;
+pub mod head;
 pub mod invitation;
 pub mod key;
 pub mod login;
@@ -29,6 +33,7 @@ pub mod policy_text;
 mod power;
 pub mod revocation;
 pub mod session;
+pub mod tile;
 
 pub use migration::{migrate, pending as pending_migrations};
 pub use power::refuse_power_over_the_log;
@@ -86,6 +91,16 @@ impl StoreFault {
 /// Refuses a write that changed another number of rows than `expected`.
 pub fn expect_rows(what: &'static str, expected: u64, found: u64) -> Result<(), StoreFault> {
     if found == expected { Ok(()) } else { Err(StoreFault::Rows { what, expected, found }) }
+}
+
+/// A count or place from a column that holds no negative numbers.
+fn natural(column: i64) -> Result<u64, StoreFault> {
+    u64::try_from(column).map_err(|_| StoreFault::Malformed { what: "a count" })
+}
+
+/// A count or place, to be bound.
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Connects for serving, and refuses a role that could change or remove what was recorded.

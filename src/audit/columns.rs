@@ -1,0 +1,131 @@
+//! The columns beside a leaf, for searching: derived from the entry here and nowhere else, so that verification can derive
+//! them again. Promises that whatever a peer puts into a path or a name, the columns can be stored and shown.
+
+use uuid::Uuid;
+
+use super::{Entry, Event};
+use crate::model::{Action, Attributes, CredentialId, LoginId, PortalAction, RequestId, Timestamp};
+
+/// The typed columns beside a leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// `happened_at`.
+    pub happened_at: Timestamp,
+    /// `recorded_at`.
+    pub recorded_at: Timestamp,
+    /// The event's kind.
+    pub kind: &'static str,
+    /// The broker.
+    pub broker: Uuid,
+    /// The request.
+    pub request: Option<Uuid>,
+    /// The caller's person.
+    pub person: Option<Uuid>,
+    /// The caller's login, or the login that ended.
+    pub login: Option<Uuid>,
+    /// The credential presented, issued or revoked.
+    pub credential: Option<Uuid>,
+    /// The verdict of a decision.
+    pub verdict: Option<&'static str>,
+    /// What it was about, in a few words.
+    pub target: Option<String>,
+}
+
+impl Columns {
+    /// Derives the columns from the entry.
+    pub fn of(entry: &Entry) -> Self {
+        let caller = entry.caller.as_ref();
+        Self {
+            happened_at: entry.happened_at,
+            recorded_at: entry.recorded_at,
+            kind: entry.event.kind(),
+            broker: entry.broker.uuid(),
+            request: entry.request.map(RequestId::uuid),
+            person: caller.map(|caller| caller.person.uuid()),
+            login: entry.event.login().or(caller.map(|caller| caller.login)).map(LoginId::uuid),
+            credential: entry
+                .event
+                .credential()
+                .or(caller.and_then(|caller| caller.presented.credential()))
+                .map(CredentialId::uuid),
+            verdict: match &entry.event {
+                Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
+                _ => None,
+            },
+            target: entry.event.target().map(|target| printable(&target)),
+        }
+    }
+}
+
+impl Event {
+    const fn login(&self) -> Option<LoginId> {
+        match self {
+            Self::LoginEnded { login, .. } => Some(*login),
+            _ => None,
+        }
+    }
+
+    const fn credential(&self) -> Option<CredentialId> {
+        match self {
+            Self::CredentialIssued { credential, .. } | Self::CredentialRevoked { credential, .. } => Some(*credential),
+            _ => None,
+        }
+    }
+
+    fn target(&self) -> Option<String> {
+        match self {
+            Self::Decision { action, .. } => Some(summary(action)),
+            Self::Refused { target, .. } => Some(target.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// `text` as a column takes it: Postgres has no NUL, and nothing in a list may move the cursor or turn the line around.
+fn printable(text: &str) -> String {
+    let is_inert = |c: char| {
+        !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().take(LONGEST_TARGET).map(|c| if is_inert(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// In characters; the bytes have all of it.
+const LONGEST_TARGET: usize = 500;
+
+/// What an action is about, in a few words: `GET wiki/docs`, `list pods in demo/default`.
+pub fn summary(action: &Action) -> String {
+    match action {
+        Action::Web(web) => format!("{} {}{}", web.method, web.app, web.path),
+        Action::Kubernetes(kubernetes) => match &kubernetes.attributes {
+            Attributes::Resource(at) => {
+                let part =
+                    |mark: &str, text: &str| if text.is_empty() { String::new() } else { format!("{mark}{text}") };
+                let what = format!("{}{}{}", at.resource, part("/", &at.subresource), part(" ", &at.name));
+                format!("{} {what} in {}{}", at.verb, kubernetes.cluster, part("/", &at.namespace))
+            }
+            Attributes::NonResource(at) => format!("{} {} in {}", at.verb, at.path, kubernetes.cluster),
+        },
+        Action::Issue(issue) => format!("issue a certificate for {}", issue.cluster),
+        Action::Enrol(_) => "register a first passkey".to_owned(),
+        Action::Portal(action) => match action {
+            PortalAction::Home => "see the portal".to_owned(),
+            PortalAction::AuthorizeCommandLine => "authorize the command line".to_owned(),
+            PortalAction::ListSessions => "list sessions".to_owned(),
+            PortalAction::EndSession { owner, .. } => format!("end a session of {}", owner.name),
+            PortalAction::ReadAudit => "read the audit log".to_owned(),
+            PortalAction::ReadPolicy => "see the state of the rules".to_owned(),
+            PortalAction::Invite { person } => format!("invite {}", person.subject),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_can_neither_stop_the_log_nor_move_a_cursor() {
+        assert_eq!(printable("a\0b\u{1b}[2Jc\r\n\u{202e}d"), "a\u{fffd}b\u{fffd}[2Jc\u{fffd}\u{fffd}\u{fffd}d");
+        assert_eq!(printable(&"x".repeat(9_000)).len(), LONGEST_TARGET);
+    }
+}

@@ -1,0 +1,279 @@
+//! The entries of the audit log: added in batches through `append_batch`, read by leaf index.
+//! Rows carry leaf bytes and derived columns; what they mean is the audit room's to say.
+
+use sqlx::{
+    FromRow, PgConnection, PgExecutor, Row,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{StoreFault, expect_rows, natural, stored};
+use crate::model::{BatchId, BrokerId, PersonId, Timestamp};
+
+/// A batch that is to extend the log, if its head still is what it was built on. Vectors run in parallel.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The epoch that it was built on.
+    pub epoch: u64,
+    /// The size that it was built on.
+    pub size: u64,
+    /// Its id.
+    pub id: BatchId,
+    /// Who writes it.
+    pub broker: BrokerId,
+    /// When, for all of its entries.
+    pub recorded_at: Timestamp,
+    /// The root after it.
+    pub root: [u8; 32],
+    /// The right edge after it.
+    pub edge: Vec<u8>,
+    /// Its leaf hashes, one after the other.
+    pub hashes: Vec<u8>,
+    /// Leaf bytes.
+    pub leaves: Vec<Vec<u8>>,
+    /// `happened_at`
+    pub moments: Vec<OffsetDateTime>,
+    /// `kind`
+    pub kinds: Vec<&'static str>,
+    /// `request`
+    pub requests: Vec<Option<Uuid>>,
+    /// `person`
+    pub persons: Vec<Option<Uuid>>,
+    /// `login`
+    pub logins: Vec<Option<Uuid>>,
+    /// `credential`
+    pub credentials: Vec<Option<Uuid>>,
+    /// `verdict`
+    pub verdicts: Vec<Option<&'static str>>,
+    /// `target`
+    pub targets: Vec<Option<String>>,
+    /// The levels of the tiles that it completes.
+    pub tile_levels: Vec<i16>,
+    /// Their places.
+    pub tile_indexes: Vec<i64>,
+    /// Their hashes.
+    pub tile_hashes: Vec<Vec<u8>>,
+}
+
+/// An entry as it lies in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRow {
+    /// `leaf_index`
+    pub leaf_index: i64,
+    /// `recorded_at`
+    pub recorded_at: OffsetDateTime,
+    /// `leaf`
+    pub leaf: Vec<u8>,
+    /// `happened_at`
+    pub happened_at: OffsetDateTime,
+    /// `kind`
+    pub kind: String,
+    /// `broker`
+    pub broker: Uuid,
+    /// `request`
+    pub request: Option<Uuid>,
+    /// `person`
+    pub person: Option<Uuid>,
+    /// `login`
+    pub login: Option<Uuid>,
+    /// `credential`
+    pub credential: Option<Uuid>,
+    /// `verdict`
+    pub verdict: Option<String>,
+    /// `target`
+    pub target: Option<String>,
+}
+
+impl FromRow<'_, PgRow> for EntryRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            leaf_index: row.try_get("leaf_index")?,
+            recorded_at: row.try_get("recorded_at")?,
+            leaf: row.try_get("leaf")?,
+            happened_at: row.try_get("happened_at")?,
+            kind: row.try_get("kind")?,
+            broker: row.try_get("broker")?,
+            request: row.try_get("request")?,
+            person: row.try_get("person")?,
+            login: row.try_get("login")?,
+            credential: row.try_get("credential")?,
+            verdict: row.try_get("verdict")?,
+            target: row.try_get("target")?,
+        })
+    }
+}
+
+/// Which entries to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    /// Only this person's.
+    pub person: Option<PersonId>,
+    /// Only those recorded at this instant or later.
+    pub from: Option<Timestamp>,
+    /// Only those recorded before this instant.
+    pub until: Option<Timestamp>,
+    /// Only those before this leaf.
+    pub before: Option<u64>,
+}
+
+/// Makes room for entries of the month of `moment` and of the next.
+pub async fn ensure_partitions(db: impl PgExecutor<'_>, moment: Timestamp) -> Result<(), StoreFault> {
+    sqlx::query("select ensure_partitions($1)").bind(moment.to_datetime()).execute(db).await?;
+    Ok(())
+}
+
+/// Extends the log. False: its head is another by now, and nothing was written.
+pub async fn append_batch(db: impl PgExecutor<'_>, batch: &Batch) -> Result<bool, StoreFault> {
+    let query = sqlx::query(
+        "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+    );
+    let row = bind(query, batch).fetch_one(db).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Leaves a batch to be appended when this transaction commits; a COMMIT that comes too late fails with 40001. Returns
+/// the transaction's id, by which its fate can be asked for.
+pub async fn stage_batch(db: &mut PgConnection, batch: &Batch) -> Result<String, StoreFault> {
+    let query = sqlx::query(
+        "insert into staged_batch (expected_epoch, expected_size, batch, broker, recorded_at, root, edge, hashes,
+                                   leaves, moments, kinds, requests, persons, logins, credentials, verdicts, targets,
+                                   tile_levels, tile_indexes, tile_hashes)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+    );
+    let done = bind(query, batch).execute(&mut *db).await?;
+    expect_rows("a batch is staged", 1, done.rows_affected())?;
+    let (id,): (String,) = sqlx::query_as("select pg_current_xact_id()::text").fetch_one(db).await?;
+    Ok(id)
+}
+
+/// Whether the transaction is known to have been rolled back. False: it committed, or may still.
+pub async fn was_rolled_back(db: impl PgExecutor<'_>, transaction: &str) -> Result<bool, StoreFault> {
+    let (fate,): (Option<String>,) =
+        sqlx::query_as("select pg_xact_status($1::xid8)").bind(transaction).fetch_one(db).await?;
+    Ok(fate.as_deref() == Some("aborted"))
+}
+
+/// The entries `from..to`, in order: one for each index, unless someone has been at the table.
+pub async fn between(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<Vec<EntryRow>, StoreFault> {
+    let rows = sqlx::query_as(
+        "select leaf_index, recorded_at, leaf, happened_at, kind, broker, request, person, login, credential, verdict,
+                target
+           from entry
+          where leaf_index >= $1 and leaf_index < $2
+          order by leaf_index, recorded_at
+          limit $3",
+    )
+    .bind(stored(from))
+    .bind(stored(to))
+    .bind(stored(to.saturating_sub(from).saturating_add(1)))
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
+}
+
+/// The index of the last entry and the size of the newest head, as of one instant.
+pub async fn extent(db: impl PgExecutor<'_>) -> Result<(Option<u64>, Option<u64>), StoreFault> {
+    let (last, size): (Option<i64>, Option<i64>) = sqlx::query_as(
+        "select (select max(leaf_index) from entry),
+                (select size from head order by epoch desc, size desc limit 1)",
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((last.map(natural).transpose()?, size.map(natural).transpose()?))
+}
+
+/// The leaf bytes of the newest entries that `filter` lets through, newest first.
+pub async fn newest(db: impl PgExecutor<'_>, filter: &Filter, limit: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "select leaf_index, leaf
+           from entry
+          where ($1::uuid is null or person = $1)
+            and ($2::timestamptz is null or recorded_at >= $2)
+            and ($3::timestamptz is null or recorded_at < $3)
+            and ($4::bigint is null or leaf_index < $4)
+          order by leaf_index desc
+          limit $5",
+    )
+    .bind(filter.person.map(PersonId::uuid))
+    .bind(filter.from.map(Timestamp::to_datetime))
+    .bind(filter.until.map(Timestamp::to_datetime))
+    .bind(filter.before.map(stored))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|(index, leaf)| Ok((natural(index)?, leaf))).collect()
+}
+
+/// The leaf bytes of the first `limit` entries from `from` on, oldest first.
+pub async fn following(db: impl PgExecutor<'_>, from: u64, limit: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "select leaf_index, leaf
+           from entry
+          where leaf_index >= $1
+          order by leaf_index
+          limit $2",
+    )
+    .bind(stored(from))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|(index, leaf)| Ok((natural(index)?, leaf))).collect()
+}
+
+/// The leaf bytes of the decisions of `broker` that allowed something and never heard what became of it, from
+/// `open_from` on, oldest first.
+pub async fn open_decisions(
+    db: impl PgExecutor<'_>,
+    broker: BrokerId,
+    open_from: u64,
+    limit: u32,
+) -> Result<Vec<Vec<u8>>, StoreFault> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+        "select d.leaf
+           from entry d
+          where d.broker = $1
+            and d.leaf_index >= $2
+            and d.kind = 'decision'
+            and d.verdict = 'allow'
+            and d.request is not null
+            and not exists (select
+                              from entry c
+                             where c.request = d.request
+                               and c.leaf_index > d.leaf_index
+                               and c.kind in ('outcome', 'not-forwarded', 'unknown-outcome'))
+          order by d.leaf_index
+          limit $3",
+    )
+    .bind(broker.uuid())
+    .bind(stored(open_from))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|(leaf,)| leaf).collect())
+}
+
+fn bind<'q>(query: Query<'q, sqlx::Postgres, PgArguments>, batch: &'q Batch) -> Query<'q, sqlx::Postgres, PgArguments> {
+    query
+        .bind(stored(batch.epoch))
+        .bind(stored(batch.size))
+        .bind(batch.id.uuid())
+        .bind(batch.broker.uuid())
+        .bind(batch.recorded_at.to_datetime())
+        .bind(batch.root.as_slice())
+        .bind(batch.edge.as_slice())
+        .bind(batch.hashes.as_slice())
+        .bind(batch.leaves.as_slice())
+        .bind(batch.moments.as_slice())
+        .bind(batch.kinds.as_slice())
+        .bind(batch.requests.as_slice())
+        .bind(batch.persons.as_slice())
+        .bind(batch.logins.as_slice())
+        .bind(batch.credentials.as_slice())
+        .bind(batch.verdicts.as_slice())
+        .bind(batch.targets.as_slice())
+        .bind(batch.tile_levels.as_slice())
+        .bind(batch.tile_indexes.as_slice())
+        .bind(batch.tile_hashes.as_slice())
+}

@@ -1,0 +1,120 @@
+//! The head of the log's tree: a row for each batch, the newest one in force. Added through `append_batch` alone.
+//! Leaves to the audit room what a head means and whether it continues what was seen before.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{StoreFault, natural, stored};
+use crate::model::{BatchId, Timestamp};
+
+/// A head, without its batch's hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Which life of the log.
+    pub epoch: u64,
+    /// How many leaves.
+    pub size: u64,
+    /// The name of the log.
+    pub origin: String,
+    /// The root of the tree.
+    pub root: [u8; 32],
+    /// Its right edge.
+    pub edge: Vec<u8>,
+    /// The batch that made it.
+    pub batch: BatchId,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// What a batch added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The head that it made.
+    pub head: Head,
+    /// The size before it; none for the empty tree, which nothing came before.
+    pub parent_size: Option<u64>,
+    /// The leaf hashes of the batch, one after the other.
+    pub hashes: Vec<u8>,
+}
+
+type HeadRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, OffsetDateTime);
+type StepRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, OffsetDateTime, i64, Vec<u8>);
+
+/// Whether Postgres runs with `setting` on, as far as durability goes.
+pub async fn is_on(db: impl PgExecutor<'_>, setting: &'static str) -> Result<bool, StoreFault> {
+    let (value,): (String,) = sqlx::query_as("select current_setting($1)").bind(setting).fetch_one(db).await?;
+    Ok(value != "off")
+}
+
+/// Founds the log with an empty tree, unless there is one. Returns the name in force.
+pub async fn begin_log(
+    db: impl PgExecutor<'_>,
+    origin: &str,
+    batch: BatchId,
+    now: Timestamp,
+) -> Result<String, StoreFault> {
+    let (found,): (String,) = sqlx::query_as("select begin_log($1, $2, $3)")
+        .bind(origin)
+        .bind(batch.uuid())
+        .bind(now.to_datetime())
+        .fetch_one(db)
+        .await?;
+    Ok(found)
+}
+
+/// The newest head.
+pub async fn newest(db: impl PgExecutor<'_>) -> Result<Head, StoreFault> {
+    let row: Option<HeadRow> = sqlx::query_as(
+        "select epoch, size, origin, root, edge, batch, recorded_at
+           from head
+          order by epoch desc, size desc
+          limit 1",
+    )
+    .fetch_optional(db)
+    .await?;
+    read_head(row.ok_or(StoreFault::Malformed { what: "the head of the audit log" })?)
+}
+
+/// The batch that extended the tree of `parent_size` leaves, if one has.
+pub async fn batch_after(db: impl PgExecutor<'_>, epoch: u64, parent_size: u64) -> Result<Option<BatchId>, StoreFault> {
+    let row: Option<(Uuid,)> = sqlx::query_as("select batch from head where epoch = $1 and parent_size = $2")
+        .bind(stored(epoch))
+        .bind(stored(parent_size))
+        .fetch_optional(db)
+        .await?;
+    Ok(row.map(|(batch,)| BatchId::from_uuid(batch)))
+}
+
+/// The first `limit` batches past `size`, in order.
+pub async fn steps_past(db: impl PgExecutor<'_>, size: u64, limit: u32) -> Result<Vec<Step>, StoreFault> {
+    let rows: Vec<StepRow> = sqlx::query_as(
+        "select epoch, size, origin, root, edge, batch, recorded_at, parent_size, hashes
+           from head
+          where size > $1
+          order by size, epoch
+          limit $2",
+    )
+    .bind(stored(size))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(read_step).collect()
+}
+
+fn read_head((epoch, size, origin, root, edge, batch, recorded_at): HeadRow) -> Result<Head, StoreFault> {
+    Ok(Head {
+        epoch: natural(epoch)?,
+        size: natural(size)?,
+        origin,
+        root: root.try_into().map_err(|_| StoreFault::Malformed { what: "the root of a head" })?,
+        edge,
+        batch: BatchId::from_uuid(batch),
+        recorded_at: Timestamp::from_datetime(recorded_at),
+    })
+}
+
+fn read_step((epoch, size, origin, root, edge, batch, at, parent_size, hashes): StepRow) -> Result<Step, StoreFault> {
+    let head = read_head((epoch, size, origin, root, edge, batch, at))?;
+    Ok(Step { head, parent_size: u64::try_from(parent_size).ok(), hashes })
+}

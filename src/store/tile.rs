@@ -1,0 +1,28 @@
+//! Complete tiles of the log's tree (C2SP tlog-tiles). Added through `append_batch` alone.
+
+use sqlx::PgExecutor;
+
+use super::{StoreFault, stored};
+
+/// The hashes of the complete tiles `from..to` of a level, in order, with their places.
+pub async fn tiles(db: impl PgExecutor<'_>, level: u8, from: u64, to: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "select tile_index, hashes
+           from tile
+          where level = $1 and tile_index >= $2 and tile_index < $3
+          order by tile_index",
+    )
+    .bind(i16::from(level))
+    .bind(stored(from))
+    .bind(stored(to))
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|(index, hashes)| Ok((super::natural(index)?, hashes))).collect()
+}
+
+/// How many complete tiles a level has.
+pub async fn count(db: impl PgExecutor<'_>, level: u8) -> Result<u64, StoreFault> {
+    let (count,): (i64,) =
+        sqlx::query_as("select count(*) from tile where level = $1").bind(i16::from(level)).fetch_one(db).await?;
+    super::natural(count)
+}
