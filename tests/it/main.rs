@@ -3,5 +3,6 @@
 
 mod support;
 
+mod identity_oidc;
 mod migrations;
 mod store;

@@ -5,6 +5,8 @@
 mod browser;
 mod cluster;
 mod database;
+#[allow(dead_code, reason = "not every test needs a provider")]
+pub mod provider;
 
 #[allow(unused_imports, reason = "each test file takes what it needs")]
 pub use database::{TestDb, database};
