@@ -14,7 +14,10 @@ use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::process::{Child, Command};
 
 use super::{DemoFault, files};
-use crate::{model::Entropy, store};
+use crate::{
+    model::Entropy,
+    store::{self, account},
+};
 
 /// The account that defines things; only the demonstration itself uses it.
 const SUPERUSER: &str = "demo_owner";
@@ -92,17 +95,12 @@ impl Postgres {
     async fn prepare(&mut self) -> Result<(), DemoFault> {
         let mut connection = self.answered().await?;
         let failed = |fault: sqlx::Error| DemoFault::Database(fault.to_string());
-        let exists = sqlx::query("select from pg_database where datname = 'bailiwick'");
-        if exists.fetch_optional(&mut connection).await.map_err(failed)?.is_none() {
-            sqlx::query("create database bailiwick").execute(&mut connection).await.map_err(failed)?;
-        }
+        account::make_database(&mut connection).await.map_err(|fault| DemoFault::Database(fault.to_string()))?;
         connection.close().await.map_err(failed)?;
 
         let pool = PgPool::connect_with(self.options(DATABASE)).await.map_err(failed)?;
         store::migrate(&pool).await.map_err(|fault| DemoFault::Database(fault.to_string()))?;
-        for statement in LOGINS {
-            sqlx::query(statement).execute(&pool).await.map_err(failed)?;
-        }
+        account::make_demo_logins(&pool).await.map_err(|fault| DemoFault::Database(fault.to_string()))?;
         pool.close().await;
         Ok(())
     }
@@ -124,20 +122,6 @@ impl Postgres {
         PgConnectOptions::new_without_pgpass().socket(&self.home).username(SUPERUSER).database(database)
     }
 }
-
-/// The two accounts that may log in: one role each, and nothing besides.
-const LOGINS: [&str; 2] = [
-    "do $$ begin
-         if not exists (select from pg_roles where rolname = 'demo_broker') then
-             create role demo_broker login in role bailiwick_broker;
-         end if;
-     end $$",
-    "do $$ begin
-         if not exists (select from pg_roles where rolname = 'demo_auditor') then
-             create role demo_auditor login in role bailiwick_auditor;
-         end if;
-     end $$",
-];
 
 /// The folder that holds `postgres` and `initdb`.
 fn find_programs(given: Option<&Path>) -> Result<PathBuf, DemoFault> {

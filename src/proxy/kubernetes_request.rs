@@ -249,5 +249,4 @@ fn decode(text: &str, plus: Plus) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "kubernetes_request_test.rs"]
 mod tests;

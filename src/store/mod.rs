@@ -13,6 +13,7 @@ use sqlx::{
 
 use crate::config::{Database, DatabaseUrl, SecretFault};
 
+pub mod account;
 pub mod app_session;
 pub mod broker;
 pub mod ceremony;
