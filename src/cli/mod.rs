@@ -13,6 +13,7 @@ mod api;
 mod check;
 mod client;
 mod completions;
+mod demo;
 mod invite;
 mod key;
 mod kube;
@@ -61,6 +62,8 @@ enum Command {
     /// Sessions that are open, and ending them
     #[command(subcommand)]
     Session(session::Session),
+    /// Try everything on this machine: a database, a provider, an app, rules to edit, and a tour
+    Demo(demo::Demo),
     /// Completions for a shell
     Completions(completions::Completions),
 }
@@ -79,6 +82,7 @@ impl Cli {
             Command::Logout(command) => command.run().await,
             Command::Kube(command) => command.run().await,
             Command::Session(command) => command.run().await,
+            Command::Demo(command) => command.run().await,
             Command::Completions(command) => command.run(),
         }
     }

@@ -55,7 +55,7 @@ impl Serve {
 }
 
 /// Returns when the process is asked to stop.
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => tokio::select! {

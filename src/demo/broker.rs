@@ -1,0 +1,48 @@
+//! The broker itself, as `serve` runs it, in the demonstration's own process. The one seam between the two.
+
+use std::{path::Path, sync::Arc};
+
+use super::DemoFault;
+use crate::{
+    config::Settings,
+    credential::{Wrapping, keys},
+    model::{Clock, Entropy},
+    store,
+};
+
+/// The running broker.
+pub(super) struct Broker {}
+
+impl Broker {
+    /// Starts it with this configuration, making the keys that it lacks.
+    pub(super) async fn start(
+        configuration: &Path,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, DemoFault> {
+        let settings = Settings::load(configuration).map_err(|mistakes| {
+            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            DemoFault::Broker(lines.join("\n"))
+        })?;
+        make_keys(&settings, clock.as_ref(), entropy.as_ref()).await.map_err(DemoFault::Broker)?;
+        Ok(Self {})
+    }
+
+    /// Waits until it has stopped by itself, which it should not.
+    pub(super) async fn ended(&self) {
+        std::future::pending().await
+    }
+
+    /// Stops it in good order.
+    pub(super) async fn stop(self) {}
+}
+
+async fn make_keys(settings: &Settings, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<(), String> {
+    let pool = store::connect(&settings.database).await.map_err(|fault| fault.to_string())?;
+    let mut connection = pool.acquire().await.map_err(|fault| fault.to_string())?;
+    let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
+    let made = keys::init(&mut connection, &wrapping, settings.portal.host(), clock.now(), entropy).await;
+    drop(connection);
+    pool.close().await;
+    made.map(drop).map_err(|fault| fault.to_string())
+}
