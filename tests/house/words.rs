@@ -10,7 +10,7 @@ pub struct Word {
     pub line: usize,
 }
 
-/// Splits `source` into words. String literals become `""`.
+/// Splits `source` into words. A string literal is one word, with a quote before what stands in it.
 pub fn words(source: &str) -> Vec<Word> {
     let mut reader = Reader { chars: source.chars().collect(), at: 0, line: 1, words: Vec::new() };
     while let Some(c) = reader.peek(0) {
@@ -34,11 +34,27 @@ pub fn without_tests(words: &[Word]) -> Vec<Word> {
     kept
 }
 
-/// The modules that are declared `#[cfg(test)] mod name;`: whole files of tests.
-pub fn test_modules(words: &[Word]) -> Vec<String> {
-    let marked = |at: &usize| is(words, *at, &["#", "[", "cfg", "(", "test", ")", "]", "mod"]);
-    let names = (0..words.len()).filter(marked).filter(|at| is(words, at + 9, &[";"]));
-    names.map(|at| words[at + 8].text.clone()).collect()
+/// A file that is tests from its first line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestModule {
+    /// `#[cfg(test)] mod name;`
+    Named(String),
+    /// `#[cfg(test)] #[path = "file.rs"] mod name;`
+    At(String),
+}
+
+/// The files of tests that these words declare.
+pub fn test_modules(words: &[Word]) -> Vec<TestModule> {
+    let mut found = Vec::new();
+    for at in (0..words.len()).filter(|&at| is(words, at, &["#", "[", "cfg", "(", "test", ")", "]"])) {
+        if is(words, at + 7, &["mod"]) && is(words, at + 9, &[";"]) {
+            found.push(TestModule::Named(words[at + 8].text.clone()));
+        }
+        if is(words, at + 7, &["#", "[", "path", "="]) && is(words, at + 12, &["]", "mod"]) {
+            found.push(TestModule::At(words[at + 11].text.trim_start_matches('"').to_owned()));
+        }
+    }
+    found
 }
 
 /// Whether the words from `at` on are `expected`.
@@ -115,26 +131,29 @@ impl Reader {
     }
 
     fn raw_string(&mut self) {
-        self.push("\"\"".to_owned());
+        let start = self.words.len();
+        self.push("\"".to_owned());
         let hashes = (0..).take_while(|&ahead| self.peek(ahead) == Some('#')).count();
         (0..=hashes).for_each(|_| self.skip());
         let is_end =
             |reader: &Self| reader.peek(0) == Some('"') && (1..=hashes).all(|ahead| reader.peek(ahead) == Some('#'));
-        while self.peek(0).is_some() && !is_end(self) {
+        while let Some(c) = self.peek(0).filter(|_| !is_end(self)) {
+            self.words[start].text.push(c);
             self.skip();
         }
         (0..=hashes).for_each(|_| self.skip());
     }
 
     fn string(&mut self) {
-        self.push("\"\"".to_owned());
+        let start = self.words.len();
+        self.push("\"".to_owned());
         self.skip();
         while let Some(c) = self.peek(0) {
             self.skip();
             match c {
                 '"' => return,
                 '\\' => self.skip(),
-                _ => {}
+                c => self.words[start].text.push(c),
             }
         }
     }
@@ -199,7 +218,7 @@ fn comments_and_literals_are_no_words() {
     assert_eq!(texts("a // crate::b\n/* c /* d */ e */ f"), "a f");
     assert_eq!(
         texts(r##"x("crate::\" y", r#"a " b"#, b"z", 'q', '\'', '\u{41}', b'w')"##),
-        r#"x ( "" , "" , "" , , , , )"#
+        r#"x ( "crate:: y , "a " b , "z , , , , )"#
     );
     assert_eq!(texts("fn f<'a>(x: &'a str) -> r#type"), "fn f < a > ( x : & a str ) - > r # type");
 }
@@ -217,5 +236,6 @@ fn items_for_tests_are_left_out() {
     assert_eq!(left("a; #[cfg(test)] mod tests { fn b() { c() } } d").join(" "), "a ; d");
     assert_eq!(left("#[cfg(test)]\nmod tests;\ne").join(" "), "e");
     assert_eq!(left("enum E { A, #[cfg(test)] B, C }").join(" "), "enum E { A , C }");
-    assert_eq!(test_modules(&words("#[cfg(test)]\nmod tests;\nmod real;")), ["tests"]);
+    let declared = test_modules(&words("#[cfg(test)]\nmod a;\nmod b;\n#[cfg(test)]\n#[path = \"c_test.rs\"]\nmod c;"));
+    assert_eq!(declared, [TestModule::Named("a".to_owned()), TestModule::At("c_test.rs".to_owned())]);
 }
