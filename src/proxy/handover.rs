@@ -1,0 +1,119 @@
+//! How a login gets from the portal to an app's host, and leaves it again: the paths below `/.bailiwick/`, which never
+//! reach the app.
+//!
+//! The nonce cookie is set before the browser is sent to the portal, so that a code that somebody else obtained opens
+//! nothing in this browser, and one that leaks opens nothing elsewhere.
+
+use http::{Response, StatusCode, header, request::Parts};
+
+use super::{
+    answer::{plain, see_other},
+    cookies,
+    web::WebDoor,
+};
+use crate::{
+    audit::{ChangeFault, Draft, Event, SignInStep},
+    identity::IdentityFault,
+    listener::{Peer, ResponseBody},
+    model::{Caller, CanonicalPath, Method, Presented},
+    store::{
+        app_session,
+        revocation::{self, RevokedKind},
+    },
+};
+
+const OURS: &str = "/.bailiwick/";
+
+/// To the portal, with a nonce left in the browser.
+pub(super) fn begin(door: &WebDoor, target: &str) -> Response<ResponseBody> {
+    let (nonce, hash) = door.rooms.handovers.nonce();
+    let mut response = see_other(&door.at_portal("handover", target, &[("nonce", &hash)]));
+    if let Some(cookie) = cookies::set(cookies::NONCE, &nonce) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Answers what is ours on an app's host.
+pub(super) async fn reserved(
+    door: &WebDoor,
+    parts: &Parts,
+    method: Method,
+    path: &CanonicalPath,
+) -> Option<Response<ResponseBody>> {
+    let name = path.as_str().strip_prefix(OURS).or((path.as_str() == "/.bailiwick").then_some(""))?;
+    Some(match (name, method) {
+        ("handover", Method::Get) => finish(door, parts).await,
+        ("sign-out", Method::Post) => sign_out(door, parts).await,
+        ("handover" | "sign-out", _) => plain(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed."),
+        _ => plain(StatusCode::NOT_FOUND, "There is nothing here."),
+    })
+}
+
+/// Back from the portal: the code for a cookie of the app's own.
+async fn finish(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
+    const AGAIN: &str = "This sign-in has expired, or began in another browser or tab. Open the app again.";
+    let query = parts.uri.query().unwrap_or_default();
+    let code = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "code").map(|(_, code)| code);
+    let (Some(code), Some(nonce)) = (code, cookies::one(&parts.headers, cookies::NONCE)) else {
+        return plain(StatusCode::BAD_REQUEST, AGAIN);
+    };
+    match door.rooms.handovers.redeem(&door.app, &code, nonce).await {
+        Ok(cookie) => {
+            let mut response = see_other(&format!("{}{}", door.origin, cookie.return_to));
+            let set = [cookies::set(cookies::APP_SESSION, &cookie.value), cookies::clear(cookies::NONCE)];
+            for cookie in set.into_iter().flatten() {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            response
+        }
+        Err(IdentityFault::Denied(_) | IdentityFault::BadRequest(_)) => plain(StatusCode::BAD_REQUEST, AGAIN),
+        Err(fault) => {
+            tracing::error!(%fault, app = %door.app, "a hand-over failed");
+            plain(StatusCode::SERVICE_UNAVAILABLE, "Sign-in is not possible just now. Try again in a moment.")
+        }
+    }
+}
+
+/// Leaves the app. The origin was checked with everything that changes anything.
+async fn sign_out(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
+    let mut response = see_other(&format!("{}/", door.portal));
+    let address = parts.extensions.get::<Peer>().map(|peer| peer.address);
+    if let (Some(cookie), Some(address)) = (cookies::one(&parts.headers, cookies::APP_SESSION), address)
+        && let Ok(caller) = door.rooms.callers.from_app_cookie(cookie, &door.app, address).await
+        && let Err(fault) = end(door, &caller).await
+    {
+        tracing::error!(%fault, app = %door.app, "signing out of an app failed");
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "Signing out is not possible just now. Try again in a moment.");
+    }
+    if let Some(cookie) = cookies::clear(cookies::APP_SESSION) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Ends the app session, and with it its open streams at every broker.
+async fn end(door: &WebDoor, caller: &Caller) -> Result<(), ChangeFault> {
+    let Presented::AppSession(session) = caller.presented else { return Ok(()) };
+    let now = door.rooms.clock.now();
+    let step = Draft {
+        caller: Some(caller.clone()),
+        event: Event::SignIn {
+            step: SignInStep::SignOut,
+            provider: Some(caller.identity.provider.clone()),
+            fault: None,
+            address: caller.address.to_string(),
+        },
+        happened_at: now,
+        request: None,
+    };
+    let done = door.rooms.log.append_within(move |db| {
+        let step = step.clone();
+        Box::pin(async move {
+            app_session::end(&mut *db, session, now).await?;
+            revocation::revoke(db, RevokedKind::AppSession, session.uuid(), "signed out", now).await?;
+            Ok(((), vec![step]))
+        })
+    });
+    done.await.map(|_| ())
+}

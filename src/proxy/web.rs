@@ -1,0 +1,254 @@
+//! The door to one web app, on a host of its own: who asks, may they, and then it is forwarded.
+//!
+//! An attacker controls the whole request, and perhaps a sibling host. Refused first are paths that could be read in two
+//! ways and changes that another site's page asks for; then whoever has no app session is sent to the portal (or told
+//! so, if nobody is looking); then the gate is asked.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request::Parts};
+
+use super::{
+    Rooms,
+    answer::{RefusedPage, plain, problem, see_other},
+    browser::{self, Kind},
+    cookies,
+    forward::{Came, Failed, field, forward},
+    handover,
+    headers::Ours,
+    place::Place,
+    target::{Target, TargetFault},
+    upgrade,
+    upstream::Upstream,
+};
+use crate::{
+    access::{Permit, Refusal},
+    audit::summary,
+    config::{self, Portal},
+    identity::NotPresented,
+    listener::{Peer, RequestBody, ResponseBody, Service},
+    model::{Action, AppName, Caller, CanonicalPath, Method, RequestId, Upgrade, WebRequest},
+};
+
+/// The door to one app.
+pub struct WebDoor {
+    pub(super) app: AppName,
+    /// The app's origin, as browsers see it.
+    pub(super) origin: String,
+    /// The portal's origin.
+    pub(super) portal: String,
+    pub(super) rooms: Rooms,
+    host: String,
+    forward_identity: bool,
+    upstream: Arc<Upstream>,
+}
+
+/// A request that has passed the first checks.
+struct Arrived {
+    request: RequestId,
+    address: IpAddr,
+    secure: bool,
+    method: Method,
+    path: CanonicalPath,
+    query: Option<String>,
+    upgrade: Upgrade,
+    kind: Kind,
+}
+
+impl WebDoor {
+    /// The door to `app`.
+    pub fn new(app: &config::App, portal: &Portal, rooms: Rooms) -> Result<Arc<Self>, TargetFault> {
+        let host = app.host.to_string();
+        Ok(Arc::new(Self {
+            app: app.name.clone(),
+            origin: app.origin(portal),
+            portal: portal.url.origin().ascii_serialization(),
+            rooms,
+            upstream: Upstream::web(Target::of_app(app)?, &host)?,
+            host,
+            forward_identity: app.forward_identity,
+        }))
+    }
+
+    /// As a service for the host table.
+    pub fn service(self: &Arc<Self>) -> Service {
+        let door = Arc::clone(self);
+        Service::from_fn(move |request| {
+            let door = Arc::clone(&door);
+            async move { door.answer(request).await }
+        })
+    }
+
+    async fn answer(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+        let connection = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
+        let (parts, body) = request.into_parts();
+        let arrived = match self.first_checks(&parts) {
+            Ok(arrived) => arrived,
+            Err(response) => return *response,
+        };
+        if let Some(response) = handover::reserved(self, &parts, arrived.method, &arrived.path).await {
+            return response;
+        }
+        let caller = match self.caller(&parts.headers, arrived.address).await {
+            Ok(caller) => caller,
+            Err(why) => return self.nobody(&arrived, &why),
+        };
+        let action = Action::Web(WebRequest {
+            app: self.app.clone(),
+            method: arrived.method,
+            path: arrived.path.clone(),
+            query: arrived.query.clone(),
+            upgrade: arrived.upgrade,
+        });
+        let asked = summary(&action);
+        let permit = match self.rooms.gate.ask(&caller, arrived.request, action).await {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refused(&arrived, &caller, asked, refusal),
+        };
+        self.pass(&arrived, permit, Came { headers: parts.headers, body, connection }).await
+    }
+
+    /// What can be refused without knowing who asks.
+    fn first_checks(&self, parts: &Parts) -> Result<Arrived, Box<Response<ResponseBody>>> {
+        let request = RequestId::random(self.rooms.entropy.as_ref());
+        let Some(peer) = parts.extensions.get::<Peer>() else {
+            return Err(Box::new(problem(StatusCode::INTERNAL_SERVER_ERROR, "no peer", Some(request), None)));
+        };
+        let refuse = |status, check, why: String| {
+            let response = problem(status, &why, Some(request), None);
+            self.rooms.refusals.note(check, why, self.app.as_str(), peer.address, request);
+            Err(Box::new(response))
+        };
+        let Ok(method) = parts.method.as_str().parse::<Method>() else {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "this method is not allowed".to_owned());
+        };
+        let path = match CanonicalPath::parse(parts.uri.path()) {
+            Ok(path) => path,
+            Err(fault) => return refuse(StatusCode::BAD_REQUEST, "path", fault.to_string()),
+        };
+        let upgrade = match upgrade::asked(&parts.headers) {
+            Upgrade::WebSocket if method == Method::Get => Upgrade::WebSocket,
+            _ => Upgrade::None,
+        };
+        let headers = &parts.headers;
+        if upgrade != Upgrade::None && !browser::may_open_stream(headers, &self.origin) {
+            return refuse(StatusCode::FORBIDDEN, "origin", "another site's page may not open streams here".to_owned());
+        }
+        if !browser::may_change(method, headers, &self.origin) {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "origin",
+                "another site's page may not change anything here".to_owned(),
+            );
+        }
+        let (address, secure) = (peer.address, peer.secure);
+        let query = parts.uri.query().map(str::to_owned);
+        Ok(Arrived { request, address, secure, method, path, query, upgrade, kind: browser::kind(method, headers) })
+    }
+
+    async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, NotPresented> {
+        let cookie = cookies::one(headers, cookies::APP_SESSION).ok_or(NotPresented::Nothing)?;
+        self.rooms.callers.from_app_cookie(cookie, &self.app, address).await
+    }
+
+    /// Nobody asks: on to the portal, if somebody is looking.
+    fn nobody(&self, arrived: &Arrived, why: &NotPresented) -> Response<ResponseBody> {
+        if let NotPresented::Unavailable(fault) = why {
+            tracing::error!(%fault, request = %arrived.request, "cannot look up who asks");
+            let detail = "it cannot be looked up who you are";
+            return problem(StatusCode::SERVICE_UNAVAILABLE, detail, Some(arrived.request), None);
+        }
+        match arrived.kind {
+            Kind::Navigation => handover::begin(self, &arrived.target()),
+            Kind::Fetch => {
+                let detail = format!("{why}; open {} in a browser", self.origin);
+                problem(StatusCode::UNAUTHORIZED, &detail, Some(arrived.request), Some(&self.origin))
+            }
+        }
+    }
+
+    fn refused(&self, arrived: &Arrived, caller: &Caller, asked: String, refusal: Refusal) -> Response<ResponseBody> {
+        match (refusal, arrived.kind) {
+            (Refusal::Denied { decision, request }, Kind::Navigation) => {
+                RefusedPage::new(&self.portal, self.app.as_str(), asked, caller, &decision, request)
+                    .answer(&self.portal)
+            }
+            (Refusal::Denied { decision, request }, Kind::Fetch) => {
+                problem(StatusCode::FORBIDDEN, &decision.sentence(), Some(request), None)
+            }
+            (Refusal::StepUp { .. }, Kind::Navigation) => see_other(&self.at_portal("step-up", &arrived.target(), &[])),
+            (Refusal::StepUp { request, .. }, Kind::Fetch) => {
+                let location = self.at_portal("step-up", "/", &[]);
+                let detail = "this asks for your passkey again";
+                problem(StatusCode::UNAUTHORIZED, detail, Some(request), Some(&location))
+            }
+            (Refusal::Unavailable { why, request }, Kind::Navigation) => {
+                tracing::warn!(why, %request, "a decision cannot be made");
+                plain(StatusCode::SERVICE_UNAVAILABLE, "No decision can be made just now. Try again in a moment.")
+            }
+            (Refusal::Unavailable { why, request }, Kind::Fetch) => {
+                tracing::warn!(why, %request, "a decision cannot be made");
+                let detail = "no decision can be made just now";
+                problem(StatusCode::SERVICE_UNAVAILABLE, detail, Some(request), None)
+            }
+        }
+    }
+
+    /// An address of the portal that leads back to `target` of this app.
+    pub(super) fn at_portal(&self, page: &str, target: &str, also: &[(&str, &str)]) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("app", self.app.as_str()).extend_pairs(also).append_pair("return", target);
+        format!("{}/{page}?{}", self.portal, query.finish())
+    }
+
+    async fn pass(&self, arrived: &Arrived, permit: Permit, came: Came) -> Response<ResponseBody> {
+        let Some(ours) = self.fields(arrived, permit.caller()) else {
+            let detail = "your name cannot be passed on";
+            return problem(StatusCode::FORBIDDEN, detail, Some(arrived.request), None);
+        };
+        let place = Place::new(&self.rooms.streams, &permit);
+        match forward(permit, &self.upstream, ours, came, place).await {
+            Ok(response) => response,
+            Err(failed) => {
+                let status = match failed {
+                    Failed::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+                    Failed::Ended => StatusCode::UNAUTHORIZED,
+                    Failed::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+                    Failed::Unreachable | Failed::Broken | Failed::Redirect => StatusCode::BAD_GATEWAY,
+                };
+                problem(status, &failed.to_string(), Some(arrived.request), None)
+            }
+        }
+    }
+
+    /// What the app is told. None if it cannot be said in a header field.
+    fn fields(&self, arrived: &Arrived, caller: &Caller) -> Option<Ours> {
+        let mut ours = Ours::default();
+        let mut add = |name: &'static str, value: &str| {
+            ours.add(HeaderName::from_static(name), field(value)?);
+            Some(())
+        };
+        add("x-forwarded-for", &arrived.address.to_string())?;
+        add("x-forwarded-host", &self.host)?;
+        add("x-forwarded-proto", if arrived.secure { "https" } else { "http" })?;
+        add("bailiwick-request", &arrived.request.to_string())?;
+        if self.forward_identity {
+            add("bailiwick-user", &format!("{}/{}", caller.identity.provider, caller.identity.subject))?;
+            add("bailiwick-name", &caller.identity.name)?;
+            for group in &caller.groups {
+                add("bailiwick-groups", group)?;
+            }
+        }
+        Some(ours)
+    }
+}
+
+impl Arrived {
+    /// Path and query, to come back to.
+    fn target(&self) -> String {
+        match &self.query {
+            Some(query) if query.len() < 4096 => format!("{}?{query}", self.path),
+            _ => self.path.to_string(),
+        }
+    }
+}
