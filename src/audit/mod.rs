@@ -3,6 +3,7 @@
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
 pub mod canonical;
+pub mod checkpoint;
 mod columns;
 pub mod entry;
 mod log;

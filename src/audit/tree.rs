@@ -2,24 +2,24 @@
 //! An [`Edge`] is all that is needed to grow a tree; proofs need the hashes of complete subtrees, from wherever they
 //! are kept. INVARIANT: leaves and nodes are hashed with different first bytes, so neither can pass for the other.
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
 /// The hash of a leaf's bytes.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    hash(&[&[0], leaf])
+    sha256(&[&[0], leaf])
 }
 
 /// The hash of two neighbours.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    hash(&[&[1], left, right])
+    sha256(&[&[1], left, right])
 }
 
 /// The root of the tree without leaves.
 pub fn empty_root() -> Hash {
-    to_hash(digest(&SHA256, b"").as_ref())
+    sha256(&[])
 }
 
 /// The right edge of a tree: the roots of its complete subtrees, from left to right, one for each bit of its size.
@@ -225,15 +225,12 @@ const fn left_width(width: u64) -> u64 {
     1 << (u64::BITS - 1 - (width - 1).leading_zeros())
 }
 
-fn hash(parts: &[&[u8]]) -> Hash {
+/// SHA-256 over `parts`, one after the other.
+pub(super) fn sha256(parts: &[&[u8]]) -> Hash {
     let mut context = Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));
-    to_hash(context.finish().as_ref())
-}
-
-fn to_hash(digest: &[u8]) -> Hash {
-    // SHA-256 gives 32 bytes; a shorter answer could not become a hash that matches anything.
-    digest.try_into().unwrap_or_default()
+    // SHA-256 gives 32 bytes; another length could not become a hash that matches anything.
+    context.finish().as_ref().try_into().unwrap_or_default()
 }
 
 #[cfg(test)]

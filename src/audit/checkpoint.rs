@@ -1,0 +1,277 @@
+//! A signed head of the log: a C2SP tlog-checkpoint in a C2SP signed-note, Ed25519. What an auditor keeps, to see later
+//! that the log still continues it. Says nothing about how a key is kept, or whether a head was ever committed.
+//!
+//! An attacker controls every byte of a note that is read: nothing in it counts before a signature by a known key holds.
+
+use std::{fmt, str::FromStr};
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use uuid::Uuid;
+
+use super::tree::{Hash, sha256};
+
+/// What a checkpoint states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The name of the log.
+    pub origin: String,
+    /// How many leaves it has.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+}
+
+/// Why a checkpoint or a key was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointFault {
+    /// Not a signed note.
+    #[error("this is not a signed note: {0}")]
+    Note(&'static str),
+    /// The text of the note is not a checkpoint.
+    #[error("the note's text is not a checkpoint")]
+    Text,
+    /// None of the signatures is by the key.
+    #[error("it is not signed by {0}")]
+    NotSigned(String),
+    /// A signature claims to be by the key and is not.
+    #[error("the signature by {0} does not hold")]
+    BadSignature(String),
+    /// Not a verifier key.
+    #[error("`{0}` is not a verifier key (name+hash+key)")]
+    Key(String),
+    /// A name that no key may have.
+    #[error("`{0}` cannot be the name of a log: it must not be empty or have a space or `+`")]
+    Name(String),
+}
+
+/// Signs checkpoints of one log with one key.
+pub struct CheckpointSigner {
+    key: Uuid,
+    pair: Ed25519KeyPair,
+    verifier: Verifier,
+}
+
+/// A public key with the name of its log: what an auditor is given once, apart from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verifier {
+    name: String,
+    public: [u8; 32],
+}
+
+impl CheckpointSigner {
+    /// The signer of the log `origin`, from an Ed25519 seed; `key` is the row that keeps it.
+    pub fn from_seed(origin: &str, key: Uuid, seed: &[u8; 32]) -> Result<Self, CheckpointFault> {
+        let refused = || CheckpointFault::Key("an Ed25519 seed".to_owned());
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| refused())?;
+        let public = pair.public_key().as_ref().try_into().map_err(|_| refused())?;
+        Ok(Self { key, pair, verifier: Verifier::new(origin, public)? })
+    }
+
+    /// The name of the log.
+    pub fn origin(&self) -> &str {
+        &self.verifier.name
+    }
+
+    /// The row of the key.
+    pub const fn key(&self) -> Uuid {
+        self.key
+    }
+
+    /// What to check its signatures with.
+    pub const fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The signed note that states this head.
+    pub fn sign(&self, size: u64, root: Hash) -> String {
+        let text = Checkpoint { origin: self.verifier.name.clone(), size, root }.to_string();
+        let mut signed = self.verifier.id().to_vec();
+        signed.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
+        format!("{text}\n{MARK}{} {}\n", self.verifier.name, BASE64.encode(signed))
+    }
+}
+
+impl Verifier {
+    /// The key `public` of the log `name`.
+    pub fn new(name: &str, public: [u8; 32]) -> Result<Self, CheckpointFault> {
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+') {
+            return Err(CheckpointFault::Name(name.to_owned()));
+        }
+        Ok(Self { name: name.to_owned(), public })
+    }
+
+    /// The name of the log.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `note` states, if this key signed it (C2SP signed-note, "Verifying").
+    pub fn open(&self, note: &str) -> Result<Checkpoint, CheckpointFault> {
+        let (text, signatures) = split(note)?;
+        let mut is_signed = false;
+        for line in signatures.lines() {
+            let (name, signed) = signature(line)?;
+            let Some((id, signature)) = signed.split_first_chunk() else { return Err(MALFORMED) };
+            if name != self.name || *id != self.id() {
+                continue;
+            }
+            UnparsedPublicKey::new(&ED25519, &self.public)
+                .verify(text.as_bytes(), signature)
+                .map_err(|_| CheckpointFault::BadSignature(self.to_string()))?;
+            is_signed = true;
+        }
+        if is_signed { text.parse() } else { Err(CheckpointFault::NotSigned(self.to_string())) }
+    }
+
+    /// SHA-256 of name, newline, algorithm and key: the first four bytes.
+    fn id(&self) -> [u8; 4] {
+        let hash = sha256(&[self.name.as_bytes(), b"\n", &[ALGORITHM], &self.public]);
+        hash.first_chunk().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = BASE64.encode([&[ALGORITHM], self.public.as_slice()].concat());
+        write!(f, "{}+{}+{key}", self.name, hex::encode(self.id()))
+    }
+}
+
+impl FromStr for Verifier {
+    type Err = CheckpointFault;
+
+    fn from_str(text: &str) -> Result<Self, CheckpointFault> {
+        let refused = || CheckpointFault::Key(text.to_owned());
+        let mut parts = text.splitn(3, '+');
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(refused());
+        };
+        let key = BASE64.decode(key).map_err(|_| refused())?;
+        let [ALGORITHM, public @ ..] = key.as_slice() else { return Err(refused()) };
+        let verifier = Self::new(name, public.try_into().map_err(|_| refused())?)?;
+        if hex::encode(verifier.id()) == id { Ok(verifier) } else { Err(refused()) }
+    }
+}
+
+impl fmt::Display for Checkpoint {
+    /// The text that is signed, with its last newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, BASE64.encode(self.root))
+    }
+}
+
+impl FromStr for Checkpoint {
+    type Err = CheckpointFault;
+
+    /// Lines after the third are extensions, which are allowed and not read.
+    fn from_str(text: &str) -> Result<Self, CheckpointFault> {
+        let mut lines = text.strip_suffix('\n').ok_or(CheckpointFault::Text)?.split('\n');
+        let mut line = || lines.next().filter(|line| !line.is_empty()).ok_or(CheckpointFault::Text);
+        let (origin, size, root) = (line()?.to_owned(), line()?, line()?);
+        let number: u64 = size.parse().map_err(|_| CheckpointFault::Text)?;
+        let root = BASE64.decode(root).ok().and_then(|root| root.try_into().ok()).ok_or(CheckpointFault::Text)?;
+        if number.to_string() != size || lines.any(str::is_empty) {
+            return Err(CheckpointFault::Text);
+        }
+        Ok(Self { origin, size: number, root })
+    }
+}
+
+/// The text of a note, with its last newline, and its signature lines.
+fn split(note: &str) -> Result<(&str, &str), CheckpointFault> {
+    if note.len() > LONGEST_NOTE {
+        return Err(CheckpointFault::Note("it is too long"));
+    }
+    if note.contains(|c: char| c < ' ' && c != '\n') {
+        return Err(CheckpointFault::Note("it has a control character"));
+    }
+    let at = note.rfind("\n\n").ok_or(CheckpointFault::Note("no blank line before signatures"))?;
+    match (note.get(..=at), note.get(at + 2..)) {
+        (Some(text), Some(signatures)) if signatures.ends_with('\n') => Ok((text, signatures)),
+        _ => Err(MALFORMED),
+    }
+}
+
+/// The name and the bytes of a signature line.
+fn signature(line: &str) -> Result<(&str, Vec<u8>), CheckpointFault> {
+    let (name, bytes) = line.strip_prefix(MARK).and_then(|line| line.split_once(' ')).ok_or(MALFORMED)?;
+    Ok((name, BASE64.decode(bytes).map_err(|_| MALFORMED)?))
+}
+
+/// Ed25519 in the register of signed-note.
+const ALGORITHM: u8 = 1;
+
+/// What a signature line begins with: an em dash (U+2014) and a space.
+const MARK: &str = "\u{2014} ";
+
+const LONGEST_NOTE: usize = 64 * 1024;
+
+const MALFORMED: CheckpointFault = CheckpointFault::Note("a signature line is malformed");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signer(seed: u8) -> CheckpointSigner {
+        CheckpointSigner::from_seed("auth.example/audit", Uuid::nil(), &[seed; 32]).unwrap()
+    }
+
+    /// The example of Go's `golang.org/x/mod/sumdb/note`.
+    #[test]
+    fn the_key_and_the_note_of_the_reference_implementation_hold() {
+        let key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let note = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n\
+                    \u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+        let verifier: Verifier = key.parse().unwrap();
+        assert_eq!(verifier.to_string(), key);
+        assert_eq!(verifier.open(note), Err(CheckpointFault::Text), "the signature holds, but it is no checkpoint");
+        let forged = note.replace("your problem is", "your answer is");
+        assert_eq!(verifier.open(&forged), Err(CheckpointFault::BadSignature(key.to_owned())));
+
+        let seed = BASE64.decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz").unwrap();
+        let signer = CheckpointSigner::from_seed("PeterNeumann", Uuid::nil(), seed[1..].try_into().unwrap()).unwrap();
+        assert_eq!(*signer.verifier(), verifier);
+    }
+
+    #[test]
+    fn what_was_signed_is_read_back_and_nothing_else() {
+        let note = signer(1).sign(7, [9; 32]);
+        let stated = Checkpoint { origin: "auth.example/audit".into(), size: 7, root: [9; 32] };
+        assert_eq!(signer(1).verifier().open(&note), Ok(stated.clone()));
+        assert!(matches!(signer(2).verifier().open(&note), Err(CheckpointFault::NotSigned(_))));
+        assert!(signer(1).verifier().open(&note.replace("\n7\n", "\n8\n")).is_err());
+
+        let cosigned = format!("{note}\u{2014} witness.example AAAAAAAAAAA=\n");
+        assert_eq!(signer(1).verifier().open(&cosigned), Ok(stated), "other signatures do not matter");
+        for broken in
+            ["", "\n\n", "a\n\n\n", note.trim_end(), &note.replace('\u{2014}', "-"), &note.replace('\n', "\r\n")]
+        {
+            assert!(signer(1).verifier().open(broken).is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_has_one_form() {
+        let good = format!("log\n7\n{}\n", BASE64.encode([0; 32]));
+        assert_eq!(good.parse::<Checkpoint>().unwrap().to_string(), good);
+        for bad in [
+            good.replace("\n7\n", "\n07\n"),
+            good.replace("\n7\n", "\n-7\n"),
+            good.replacen("log", "", 1),
+            good.replace("A=", "="),
+        ] {
+            assert!(bad.parse::<Checkpoint>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_are_refused() {
+        let good = signer(1).verifier().to_string();
+        assert_eq!(good.parse::<Verifier>().unwrap(), *signer(1).verifier());
+        for bad in [good.replace("auth", "outh"), good.replace("+A", "+B"), "a+b".into(), String::new()] {
+            assert!(bad.parse::<Verifier>().is_err(), "{bad:?}");
+        }
+        assert!(CheckpointSigner::from_seed("a log", Uuid::nil(), &[0; 32]).is_err());
+    }
+}
