@@ -4,5 +4,7 @@
 mod support;
 
 mod identity_oidc;
+mod identity_presented;
+mod identity_session;
 mod migrations;
 mod store;

@@ -7,6 +7,8 @@ mod cluster;
 mod database;
 #[allow(dead_code, reason = "not every test needs a provider")]
 pub mod provider;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod rows;
 
 #[allow(unused_imports, reason = "each test file takes what it needs")]
 pub use database::{TestDb, database};
