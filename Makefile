@@ -1,0 +1,36 @@
+# What people run, and what the CI runs: the same.
+
+.PHONY: help demo demo-kubernetes test check supply
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+help: ## say what there is
+	@echo "Bailiwick. Type make and one of:"
+	@awk -F ':.*## ' '/^[a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+demo: ## install a Postgres if there is none, build, and run the demonstration
+	@echo "==> demo: what it needs"
+	@tests/install demo
+	@echo "==> demo: build (some minutes the first time)"
+	@cargo build --locked --bin bailiwick
+	@echo "==> demo: run; Ctrl-C stops all that it starts"
+	@exec target/debug/bailiwick demo $(ARGS)
+
+demo-kubernetes: ## the demonstration with a real Kubernetes control plane behind it (needs Go 1.26, or Python to get it)
+	@echo "==> demo-kubernetes: what it needs"
+	@tests/install demo kubernetes
+	@echo "==> demo-kubernetes: build (many minutes the first time)"
+	@cargo build --locked --bin bailiwick
+	@exec tests/demo-kubernetes $(ARGS)
+
+test: ## install what the tests need, and run all of them
+	@echo "==> test: what the tests need"
+	@tests/install demo browser provider kubernetes
+	@echo "==> test: build and run"
+	@cargo test --locked --quiet
+
+check: ## formatting, lints, documentation, the rules of the house
+	@.ci/check
+
+supply: ## licences, bans, sources and advisories of every dependency; run it whenever Cargo.lock changes
+	@.ci/supply
