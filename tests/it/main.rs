@@ -3,6 +3,7 @@
 
 mod support;
 
+mod feed;
 mod identity_oidc;
 mod identity_presented;
 mod identity_session;

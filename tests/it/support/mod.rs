@@ -10,5 +10,20 @@ pub mod provider;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod rows;
 
+use std::time::Duration;
+
 #[allow(unused_imports, reason = "each test file takes what it needs")]
 pub use database::{TestDb, database};
+
+/// Asks until there is an answer.
+pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asking).await.expect("it happens within half a minute")
+}
