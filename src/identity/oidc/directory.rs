@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, time::Instant};
 use url::Url;
 
-use super::{IdentityFault, fetch};
+use super::{Calls, IdentityFault};
 use crate::{
     config::Issuer,
     outbound::{Outbound, OutboundFault},
@@ -124,7 +124,7 @@ impl Directory {
     async fn discover(&self) -> Result<Known, IdentityFault> {
         let issuer = IssuerUrl::new(self.issuer.as_str().to_owned());
         let issuer = issuer.map_err(|_| IdentityFault::Provider("its issuer is not a URL".to_owned()))?;
-        let http = |request| fetch(&self.outbound, request);
+        let http = Calls(&self.outbound);
         let metadata = Metadata::discover_async(issuer, &http).await.map_err(said_wrongly)?;
         self.check_endpoints(&metadata)?;
         let keys = metadata.jwks().clone();
@@ -132,7 +132,7 @@ impl Directory {
     }
 
     async fn keys(&self, metadata: &Metadata) -> Result<CoreJsonWebKeySet, IdentityFault> {
-        let http = |request| fetch(&self.outbound, request);
+        let http = Calls(&self.outbound);
         CoreJsonWebKeySet::fetch_async(metadata.jwks_uri(), &http).await.map_err(said_wrongly)
     }
 

@@ -194,7 +194,7 @@ impl Provider {
             let secret = file.read().map_err(crate::credential::CredentialFault::from)?;
             client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
         }
-        let http = |request| fetch(&self.outbound, request);
+        let http = Calls(&self.outbound);
         let response = client
             .exchange_code(AuthorizationCode::new(code))
             .set_pkce_verifier(PkceCodeVerifier::new(state.verifier.clone()))
@@ -293,12 +293,17 @@ impl From<ClaimsVerificationError> for Unverified {
     }
 }
 
-/// Calls by way of the one hardened client.
-async fn fetch(
-    outbound: &Outbound,
-    request: openidconnect::HttpRequest,
-) -> Result<openidconnect::HttpResponse, OutboundFault> {
-    outbound.fetch(request).await
+/// Calls by way of the one hardened client. A type of its own: the future of a closure is not provably `Send`.
+struct Calls<'a>(&'a Outbound);
+
+impl<'c> openidconnect::AsyncHttpClient<'c> for Calls<'_> {
+    type Error = OutboundFault;
+    type Future =
+        std::pin::Pin<Box<dyn Future<Output = Result<openidconnect::HttpResponse, OutboundFault>> + Send + 'c>>;
+
+    fn call(&'c self, request: openidconnect::HttpRequest) -> Self::Future {
+        Box::pin(self.0.fetch(request))
+    }
 }
 
 /// Basic authentication, the default of OpenID Connect Discovery 1.0, unless only the other one is on offer.
