@@ -5,7 +5,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::StoreFault;
-use crate::model::{Identity, PersonId, Timestamp};
+use crate::model::{Identity, PersonId, ProviderName, Timestamp};
 
 /// A person's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,22 @@ pub async fn person(db: impl PgExecutor<'_>, id: PersonId) -> Result<Option<Pers
     .fetch_optional(db)
     .await?;
     row.map(read).transpose()
+}
+
+/// The person whom this provider calls `subject`. If its issuer was changed, the one seen last counts.
+pub async fn named(
+    db: impl PgExecutor<'_>,
+    provider: &ProviderName,
+    subject: &str,
+) -> Result<Option<PersonId>, StoreFault> {
+    let row: Option<(Uuid,)> = sqlx::query_as(
+        "select id from person where provider = $1 and subject = $2 order by first_seen_at desc limit 1",
+    )
+    .bind(provider.as_str())
+    .bind(subject)
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|(id,)| PersonId::from_uuid(id)))
 }
 
 /// Marks the first passkey. False: there was one before, and nothing changed.

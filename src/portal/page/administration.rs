@@ -99,8 +99,8 @@ pub struct PolicyPage {
     pub frame: Frame,
     /// How many, in words.
     pub rules: String,
-    /// When they were put in force, in words.
-    pub loaded: Option<String>,
+    /// Since when newer ones are not taken, in words.
+    pub since: Option<String>,
     /// What is wrong with the rules that were not taken.
     pub faults: Vec<PolicyFaultWords>,
     /// Hash of the policies.
@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn sessions_can_each_be_ended() {
         let logins = vec![login_row("Firefox on Linux", false, true), login_row("Safari on iPhone", true, false)];
-        let html = look_at("sessions", &SessionsPage { frame: Frame::inside("Ada Lovelace", "/sessions"), logins });
+        let html = look_at("sessions", &SessionsPage { frame: Frame::sample("/sessions"), logins });
         assert_eq!(html.matches("/end\"").count(), 2);
-        let nobody = SessionsPage { frame: Frame::inside("Ada Lovelace", "/sessions"), logins: vec![] };
+        let nobody = SessionsPage { frame: Frame::sample("/sessions"), logins: vec![] };
         assert!(look_at("sessions_empty", &nobody).contains("Nobody is signed in"));
     }
 
@@ -156,7 +156,7 @@ mod tests {
 
     fn audit(entries: Vec<EntryWords>, filter: FilterWords) -> AuditPage {
         AuditPage {
-            frame: Frame::inside("Ada Lovelace", "/audit"),
+            frame: Frame::sample("/audit"),
             checkpoint: Some(CheckpointWords { size: "1 419".to_owned(), age: "a second ago".to_owned() }),
             fault: None,
             filter,
@@ -199,9 +199,9 @@ mod tests {
     #[test]
     fn a_fault_in_the_rules_is_shown_with_its_line() {
         let page = |faults| PolicyPage {
-            frame: Frame::inside("Ada Lovelace", "/policy"),
+            frame: Frame::sample("/policy"),
             rules: "12 rules".to_owned(),
-            loaded: Some("3 hours ago".to_owned()),
+            since: Some("2 minutes ago".to_owned()),
             faults,
             policies: "9f2c".repeat(16),
             entities: "01ab".repeat(16),

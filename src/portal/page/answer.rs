@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_denial_gives_the_rules_words() {
         let page = DeniedPage {
-            frame: Frame::inside("Ada Lovelace", "/audit"),
+            frame: Frame::sample("/audit"),
             asked: "read the audit log".to_owned(),
             reason: "no rule allows this".to_owned(),
             rules: vec![],

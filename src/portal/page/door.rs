@@ -62,10 +62,6 @@ pub struct StepUpPage {
     pub person: String,
     /// What asks for it, in words.
     pub destination: Option<String>,
-    /// The rule's own words, when it has any.
-    pub reason: Option<String>,
-    /// How fresh it has to be, in words.
-    pub within: String,
 }
 
 /// Confirm that the command line may act for this login.
@@ -88,6 +84,17 @@ pub struct CommandLinePage {
     pub ends: String,
     /// The number under which the server remembers what was asked.
     pub request: String,
+}
+
+/// On to another page, as a navigation of our own: a redirect would still count as coming from the site before, and one
+/// that answers a form would be held to the form's policy.
+#[derive(Template)]
+#[template(path = "onward.html")]
+pub struct OnwardPage {
+    /// The frame.
+    pub frame: Frame,
+    /// Where to.
+    pub address: String,
 }
 
 /// The login has ended.
@@ -141,13 +148,7 @@ mod tests {
             label: "Firefox on Linux".to_owned(),
             address: "192.0.2.7".to_owned(),
         };
-        let step_up = StepUpPage {
-            frame: Frame::door(),
-            person: person(),
-            destination: Some("wiki".to_owned()),
-            reason: Some("the vault opens only to a passkey used just now".to_owned()),
-            within: "5 minutes".to_owned(),
-        };
+        let step_up = StepUpPage { frame: Frame::door(), person: person(), destination: Some("wiki".to_owned()) };
         for (html, begin) in [
             (look_at("passkey", &passkey), "/passkey/begin"),
             (look_at("enrol", &enrol), "/enrol/begin"),
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn the_command_line_is_let_in_only_by_a_form_that_says_what_it_asks() {
         let page = CommandLinePage {
-            frame: Frame::inside("Ada Lovelace", "/command-line"),
+            frame: Frame::sample("/command-line"),
             person: "corp/ada".to_owned(),
             host: "ada-laptop".to_owned(),
             callback: "127.0.0.1:43117".to_owned(),
@@ -171,6 +172,12 @@ mod tests {
         };
         let html = look_at("command_line", &page);
         assert!(html.contains("ada-laptop") && html.contains("method=\"post\" action=\"/command-line\""));
+    }
+
+    #[test]
+    fn the_way_onward_needs_no_script() {
+        let html = look_at("onward", &OnwardPage { frame: Frame::door(), address: "/passkey".to_owned() });
+        assert!(html.contains("content=\"0;url=/passkey\"") && html.contains("href=\"/passkey\""));
     }
 
     #[test]

@@ -41,17 +41,16 @@ impl Frame {
         }
     }
 
-    /// The frame of the page at `here`, for `person`.
-    pub fn inside(person: &str, here: &str) -> Self {
-        let link = |(href, label): (&'static str, &'static str)| Link { href, label, current: href == here };
-        Self { person: Some(person.to_owned()), links: LINKS.map(link).to_vec(), ..Self::door() }
+    /// The frame of a page for `person`.
+    pub fn inside(person: &str, links: Vec<Link>, banner: Option<String>) -> Self {
+        Self { person: Some(person.to_owned()), links, banner, ..Self::door() }
     }
 
-    /// The same with a banner.
-    pub fn with_banner(self, banner: Option<String>) -> Self {
-        Self { banner, ..self }
+    /// As an administrator sees it.
+    #[cfg(test)]
+    pub(super) fn sample(here: &str) -> Self {
+        let all = [("/", "Home"), ("/sessions", "Sessions"), ("/audit", "Audit log"), ("/policy", "Rules")];
+        let links = all.map(|(href, label)| Link { href, label, current: href == here }).to_vec();
+        Self::inside("Ada Lovelace", links, None)
     }
 }
-
-const LINKS: [(&str, &str); 4] =
-    [("/", "Home"), ("/sessions", "Sessions"), ("/audit", "Audit log"), ("/policy", "Rules")];

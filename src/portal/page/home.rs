@@ -18,6 +18,8 @@ pub struct HomePage {
     pub ends: String,
     /// Apps that the rules open.
     pub apps: Vec<AppTile>,
+    /// What to type once on each computer.
+    pub command_line: String,
     /// Clusters.
     pub clusters: Vec<ClusterTile>,
     /// The person's own open logins.
@@ -42,8 +44,8 @@ pub struct AppTile {
 pub struct ClusterTile {
     /// Its name.
     pub name: String,
-    /// The commands, in order.
-    pub commands: Vec<String>,
+    /// What to type to use it.
+    pub command: String,
 }
 
 /// An open login.
@@ -108,18 +110,13 @@ mod tests {
             host: format!("{name}.example.com"),
         };
         HomePage {
-            frame: Frame::inside("Ada Lovelace", "/"),
+            frame: Frame::sample("/"),
             name: "Ada Lovelace".to_owned(),
             proven: "2 minutes ago".to_owned(),
             ends: "in 11 hours".to_owned(),
             apps: vec![tile("wiki"), tile("grafana"), tile("billing")],
-            clusters: vec![ClusterTile {
-                name: "prod".to_owned(),
-                commands: vec![
-                    "bailiwick login --portal https://auth.example.com".to_owned(),
-                    "bailiwick kube login prod".to_owned(),
-                ],
-            }],
+            command_line: "bailiwick login --portal https://auth.example.com".to_owned(),
+            clusters: vec![ClusterTile { name: "prod".to_owned(), command: "bailiwick kube login prod".to_owned() }],
             logins: vec![login_row("Firefox on Linux", false, true), login_row("Safari on iPhone", true, false)],
             passkeys: vec![
                 PasskeyRow {
@@ -153,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_broken_rule_is_shown_above_the_page() {
-        let frame = Frame::inside("Ada", "/").with_banner(Some("The newest rules were not taken.".to_owned()));
+        let frame = Frame { banner: Some("The newest rules were not taken.".to_owned()), ..Frame::sample("/") };
         assert!(look_at("home_banner", &HomePage { frame, ..sample() }).contains("See what is wrong"));
     }
 }

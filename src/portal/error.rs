@@ -1,0 +1,317 @@
+//! Every way in which the portal says no, and the one place that chooses statuses.
+//!
+//! A denial is expected, has a reason and is recorded: the reason is shown. A bad request is the peer's fault and is
+//! described without repeating what was sent. A failure is ours: it goes to our log once, with the request's id, and only
+//! that id is shown. Browsers get a page, programs get RFC 9457.
+
+use std::{error::Error, sync::Arc};
+
+use axum::{
+    Json,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::json;
+
+use super::{
+    guard::Stranger,
+    page::{AskedFromElsewherePage, DeniedPage, ErrorPage, Frame, Link, show},
+};
+use crate::{
+    access::Refusal,
+    credential::CredentialFault,
+    identity::{Denial, IdentityFault},
+    model::{Decision, RequestId},
+    store::StoreFault,
+};
+
+/// Why a request was not answered as asked.
+#[derive(Clone, Debug)]
+pub enum PortalFault {
+    /// Denial: the request came from where it must not come from.
+    Stranger(Stranger),
+    /// Denial: nobody is signed in.
+    NobodyHere,
+    /// Denial: the passkey is missing yet.
+    HalfWay,
+    /// Denial: the rules say no. Recorded.
+    Denied(Box<Denied>),
+    /// Denial for now: the rules ask for a fresh passkey. Recorded.
+    StepUp(Box<Decision>),
+    /// Denial: what was shown does not prove it. Recorded where it counts.
+    Unproven(String),
+    /// Bad request.
+    BadRequest(&'static str),
+    /// Bad request: there is nothing at this address.
+    NotFound,
+    /// Failure: no decision can be made or recorded, so nothing is done.
+    Unavailable(String),
+    /// Failure: the provider.
+    Provider(String),
+    /// Failure: it took too long.
+    Slow,
+    /// Failure of ours.
+    Failure(String),
+}
+
+/// What a denied person is told.
+#[derive(Clone, Debug)]
+pub struct Denied {
+    /// What was asked, to follow "You may not".
+    pub asked: String,
+    /// The decision.
+    pub decision: Decision,
+    /// Who: `provider/subject`.
+    pub person: String,
+    /// The person's name, for the frame.
+    pub name: String,
+    /// Whether the passkey is missing yet.
+    pub half: bool,
+}
+
+impl PortalFault {
+    /// A failure of ours.
+    pub fn failure(fault: impl Error) -> Self {
+        Self::Failure(fault.to_string())
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Stranger(Stranger::TwoCookies) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NobodyHere | Self::HalfWay => StatusCode::UNAUTHORIZED,
+            Self::Stranger(_) | Self::Denied(_) | Self::StepUp(_) | Self::Unproven(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Provider(_) => StatusCode::BAD_GATEWAY,
+            Self::Unavailable(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failure(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn is_ours(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Provider(_) | Self::Slow | Self::Failure(_))
+    }
+
+    /// In a few words.
+    const fn title(&self) -> &'static str {
+        match self {
+            Self::Stranger(_) => "Asked from elsewhere",
+            Self::NobodyHere => "Nobody is signed in",
+            Self::HalfWay => "Your passkey is missing yet",
+            Self::Denied(_) => "Not allowed",
+            Self::StepUp(_) => "Your passkey is asked for again",
+            Self::Unproven(_) => "That proves nothing",
+            Self::BadRequest(_) => "That request makes no sense",
+            Self::NotFound => "There is nothing here",
+            Self::Provider(_) => "The sign-in provider does not answer as it should",
+            Self::Unavailable(_) | Self::Slow => "Not just now",
+            Self::Failure(_) => "Something went wrong on our side",
+        }
+    }
+
+    /// In a sentence, safe to show.
+    fn sentence(&self) -> String {
+        match self {
+            Self::Stranger(Stranger::Navigation) => "Another site led here.".to_owned(),
+            Self::Stranger(Stranger::Change) => "Changes are taken from the portal's own pages only.".to_owned(),
+            Self::Stranger(Stranger::BrowserAtApi) => "The API is for programs that show a token.".to_owned(),
+            Self::Stranger(Stranger::TwoCookies) => {
+                "Two session cookies came along, so one of them was planted. Clear this site's cookies.".to_owned()
+            }
+            Self::NobodyHere => "Sign in first.".to_owned(),
+            Self::HalfWay => "Use your passkey to finish signing in.".to_owned(),
+            Self::Denied(denied) => denied.decision.sentence(),
+            Self::StepUp(decision) => decision.sentence(),
+            Self::Unproven(sentence) => sentence.clone(),
+            Self::BadRequest(what) => (*what).to_owned(),
+            Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
+            Self::Provider(_) => "Please try again in a moment.".to_owned(),
+            Self::Unavailable(_) => {
+                "No decision can be made or recorded at the moment, so nothing was done. Please try again.".to_owned()
+            }
+            Self::Slow => "It took too long. Please try again.".to_owned(),
+            Self::Failure(_) => {
+                "Please try again; if it stays, tell an administrator the incident's number.".to_owned()
+            }
+        }
+    }
+
+    /// The last part of a problem's type, by which programs tell them apart.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Stranger(_) => "asked-from-elsewhere",
+            Self::NobodyHere => "not-signed-in",
+            Self::HalfWay => "half-signed-in",
+            Self::Denied(_) => "denied",
+            Self::StepUp(_) => "step-up",
+            Self::Unproven(_) => "unproven",
+            Self::BadRequest(_) => "bad-request",
+            Self::NotFound => "not-found",
+            Self::Provider(_) => "provider",
+            Self::Unavailable(_) | Self::Slow => "unavailable",
+            Self::Failure(_) => "failure",
+        }
+    }
+
+    /// Ours go to our log, once.
+    fn report(&self, request: Option<RequestId>) {
+        let request = request.map(|id| id.to_string()).unwrap_or_default();
+        match self {
+            Self::Failure(why) | Self::Unavailable(why) | Self::Provider(why) => {
+                tracing::error!(%request, kind = self.kind(), %why, "the portal could not answer");
+            }
+            Self::Slow => tracing::error!(%request, "a request took too long"),
+            _ => {}
+        }
+    }
+}
+
+impl IntoResponse for PortalFault {
+    /// A bare status; [`put_into_words`] knows for whom the words are.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// Who asks, as far as words are concerned.
+struct Reader {
+    path: String,
+    address: String,
+    program: bool,
+    navigates: bool,
+    request: Option<RequestId>,
+}
+
+/// The layer that gives a fault its page or its problem document.
+pub async fn put_into_words(request: Request, next: Next) -> Response {
+    let reader = Reader {
+        path: request.uri().path().to_owned(),
+        address: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+        program: is_program(request.uri().path(), request.headers()),
+        navigates: request.method() == http::Method::GET,
+        request: request.extensions().get::<RequestId>().copied(),
+    };
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Arc<PortalFault>>() {
+        None => response,
+        Some(fault) => {
+            fault.report(reader.request);
+            if reader.program { problem(&fault, &reader) } else { page(&fault, &reader) }
+        }
+    }
+}
+
+fn is_program(path: &str, headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    path.starts_with("/api/") || accepts.starts_with("application/json")
+}
+
+/// RFC 9457.
+fn problem(fault: &PortalFault, reader: &Reader) -> Response {
+    let mut body = json!({
+        "type": format!("urn:bailiwick:problem:{}", fault.kind()),
+        "title": fault.title(),
+        "status": fault.status().as_u16(),
+        "detail": fault.sentence(),
+        "instance": reader.request.map(|id| format!("urn:uuid:{id}")),
+    });
+    if let (PortalFault::Denied(denied), Some(body)) = (fault, body.as_object_mut()) {
+        body.insert("rules".to_owned(), json!(denied.decision.policies));
+    }
+    let mut response = (fault.status(), Json(body)).into_response();
+    let kind = http::HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    if matches!(fault, PortalFault::NobodyHere) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+fn page(fault: &PortalFault, reader: &Reader) -> Response {
+    let request = reader.request.map(|id| id.to_string());
+    match fault {
+        PortalFault::NobodyHere if reader.navigates => Redirect::to("/sign-in").into_response(),
+        PortalFault::HalfWay if reader.navigates => Redirect::to("/passkey").into_response(),
+        PortalFault::StepUp(_) => Redirect::to("/step-up").into_response(),
+        PortalFault::Stranger(Stranger::Navigation) => {
+            let href = super::destination::Destination::page(&reader.path).map(|_| reader.address.clone());
+            show(fault.status(), &AskedFromElsewherePage { frame: Frame::door(), href })
+        }
+        PortalFault::Denied(denied) => show(fault.status(), &denied_page(denied, request)),
+        _ => show(
+            fault.status(),
+            &ErrorPage {
+                frame: Frame::door(),
+                status: fault.status().as_u16(),
+                ours: fault.is_ours(),
+                title: fault.title().to_owned(),
+                message: fault.sentence(),
+                incident: request.filter(|_| fault.is_ours()),
+                href: "/".to_owned(),
+                link: "Go to the portal".to_owned(),
+            },
+        ),
+    }
+}
+
+fn denied_page(denied: &Denied, request: Option<String>) -> DeniedPage {
+    DeniedPage {
+        frame: if denied.half {
+            Frame::door()
+        } else {
+            Frame::inside(&denied.name, vec![Link { href: "/", label: "Home", current: false }], None)
+        },
+        asked: denied.asked.clone(),
+        reason: denied.decision.sentence(),
+        rules: denied.decision.policies.clone(),
+        person: denied.person.clone(),
+        request: request.unwrap_or_default(),
+        half: denied.half,
+    }
+}
+
+impl From<StoreFault> for PortalFault {
+    fn from(fault: StoreFault) -> Self {
+        Self::Unavailable(fault.to_string())
+    }
+}
+
+impl From<IdentityFault> for PortalFault {
+    fn from(fault: IdentityFault) -> Self {
+        match fault {
+            IdentityFault::Denied(Denial::LoginEnded) => Self::NobodyHere,
+            IdentityFault::Denied(denial) => Self::Unproven(denial.to_string()),
+            IdentityFault::BadRequest(what) => Self::BadRequest(what),
+            IdentityFault::Provider(why) => Self::Provider(why),
+            IdentityFault::Credential(fault) => fault.into(),
+            fault @ IdentityFault::Internal(_) => Self::failure(fault),
+            fault => Self::Unavailable(fault.to_string()),
+        }
+    }
+}
+
+impl From<CredentialFault> for PortalFault {
+    fn from(fault: CredentialFault) -> Self {
+        match fault {
+            CredentialFault::LoginEnded => Self::NobodyHere,
+            CredentialFault::NotPermitted => Self::Unproven(fault.to_string()),
+            CredentialFault::BadRequest(what) => Self::BadRequest(what),
+            CredentialFault::Store(_) | CredentialFault::Unrecorded(_) => Self::Unavailable(fault.to_string()),
+            fault => Self::failure(fault),
+        }
+    }
+}
+
+impl Denied {
+    /// What `refusal` of `asked` tells the person.
+    pub fn or_else(refusal: Refusal, told: impl FnOnce(Decision) -> Self) -> PortalFault {
+        match refusal {
+            Refusal::Denied { decision, .. } => PortalFault::Denied(Box::new(told(decision))),
+            Refusal::StepUp { decision, .. } => PortalFault::StepUp(Box::new(decision)),
+            Refusal::Unavailable { why, .. } => PortalFault::Unavailable(why.to_owned()),
+        }
+    }
+}

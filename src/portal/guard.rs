@@ -1,0 +1,182 @@
+//! Where a request may come from. Sibling hosts are hostile: they can send the browser here with its cookies.
+//!
+//! INVARIANT: whatever changes state answers only the portal's own pages, and of the navigations from elsewhere only
+//! those in [`FROM_ELSEWHERE`] are answered. The API takes bearer tokens and nothing that a browser adds by itself. An
+//! attacker controls every page but ours; the browser, which says where a request comes from, is on our side.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, Method, header};
+
+use super::{Portal, PortalFault};
+
+/// The pages that a link or redirect on another site may lead to: all of them belong to signing in or out.
+pub const FROM_ELSEWHERE: [&str; 6] =
+    ["/sign-in", "/sign-in/callback", "/handover", "/command-line", "/step-up", "/signed-out"];
+
+/// The portal's session cookie.
+pub const COOKIE: &str = "__Host-bailiwick";
+
+/// Why a request was turned away before anybody asked who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stranger {
+    /// Another site led the browser to a page that is not for that.
+    Navigation,
+    /// Another site wanted something changed.
+    Change,
+    /// A browser spoke to the command line's API.
+    BrowserAtApi,
+    /// The session cookie came twice, so one of them is a plant.
+    TwoCookies,
+}
+
+/// The layer.
+pub async fn guard(State(portal): State<Portal>, request: Request, next: Next) -> Result<Response, PortalFault> {
+    let origin = portal.settings.portal.origin();
+    admit(request.method(), request.uri().path(), request.headers(), &origin).map_err(PortalFault::Stranger)?;
+    Ok(next.run(request).await)
+}
+
+/// Whether the request came from a page of the portal's, the person's own hand, or the command line.
+pub fn admit(method: &Method, path: &str, headers: &HeaderMap, origin: &str) -> Result<(), Stranger> {
+    if path.starts_with("/api/") {
+        return if from_program(headers) { Ok(()) } else { Err(Stranger::BrowserAtApi) };
+    }
+    if session_cookies(headers) > 1 {
+        return Err(Stranger::TwoCookies);
+    }
+    if matches!(*method, Method::GET | Method::HEAD) {
+        let open = path.starts_with("/static/") || FROM_ELSEWHERE.contains(&path);
+        return if open || !from_elsewhere(headers) { Ok(()) } else { Err(Stranger::Navigation) };
+    }
+    if from_own_page(headers, origin) { Ok(()) } else { Err(Stranger::Change) }
+}
+
+/// Whether the browser says that another site is behind this request, or says two things at once.
+pub fn from_elsewhere(headers: &HeaderMap) -> bool {
+    match only(headers, "sec-fetch-site") {
+        Ok(None | Some("same-origin" | "none")) => false,
+        Ok(Some(_)) | Err(()) => true,
+    }
+}
+
+/// For changes: the browser vouches by Sec-Fetch-Site, by Origin, or by both; never one against the other.
+fn from_own_page(headers: &HeaderMap, origin: &str) -> bool {
+    let site = only(headers, "sec-fetch-site");
+    let from = only(headers, header::ORIGIN.as_str());
+    match (site, from) {
+        (Ok(None), Ok(Some(from))) => from == origin,
+        (Ok(Some("same-origin" | "none")), Ok(from)) => from.is_none_or(|from| from == origin),
+        _ => false,
+    }
+}
+
+/// A program sends nothing that a browser adds by itself.
+fn from_program(headers: &HeaderMap) -> bool {
+    let from_browser = [header::COOKIE.as_str(), header::ORIGIN.as_str(), "sec-fetch-site"];
+    !from_browser.iter().any(|name| headers.contains_key(*name))
+}
+
+/// The value of a header that may come once at most.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ()> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
+        _ => Err(()),
+    }
+}
+
+fn session_cookies(headers: &HeaderMap) -> usize {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let names = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| pair.split('=').next());
+    names.filter(|name| name.trim() == COOKIE).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: &str = "https://auth.example.com";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    fn appended(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut all = HeaderMap::new();
+        for (name, value) in pairs {
+            all.append(*name, value.parse().unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn a_change_is_taken_from_the_portals_own_pages_only() {
+        let judge = |pairs: &[(&'static str, &str)]| admit(&Method::POST, "/sign-out", &appended(pairs), HOME);
+        assert_eq!(judge(&[("sec-fetch-site", "same-origin"), ("origin", HOME)]), Ok(()));
+        assert_eq!(judge(&[("sec-fetch-site", "none")]), Ok(()));
+        assert_eq!(judge(&[("origin", HOME)]), Ok(()));
+        for pairs in [
+            &[][..],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+            &[("sec-fetch-site", "same-site"), ("origin", "https://wiki.example.com")],
+            &[("sec-fetch-site", "same-site"), ("origin", HOME)],
+            &[("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")],
+            &[("sec-fetch-site", "same-origin"), ("origin", "null")],
+            &[("sec-fetch-site", "none"), ("origin", "null")],
+            &[("origin", "null")],
+            &[("origin", "https://auth.example.com.evil.example")],
+            &[("origin", "http://auth.example.com")],
+            &[("origin", "https://auth.example.com:8443")],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
+            &[("origin", HOME), ("origin", HOME)],
+            &[("sec-fetch-site", "Same-Origin")],
+            &[("referer", "https://auth.example.com/")],
+        ] {
+            assert_eq!(judge(pairs), Err(Stranger::Change), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn other_sites_lead_to_the_pages_of_signing_in_and_to_no_other() {
+        for site in ["cross-site", "same-site"] {
+            let from = headers(&[("sec-fetch-site", site), ("sec-fetch-mode", "navigate")]);
+            for path in FROM_ELSEWHERE {
+                assert_eq!(admit(&Method::GET, path, &from, HOME), Ok(()));
+            }
+            for path in ["/", "/audit", "/sessions", "/passkey", "/enrol", "/policy", "/sign-in/", "/nowhere"] {
+                assert_eq!(admit(&Method::GET, path, &from, HOME), Err(Stranger::Navigation), "{path}");
+            }
+            assert_eq!(admit(&Method::POST, "/sign-in", &from, HOME), Err(Stranger::Change));
+            assert_eq!(admit(&Method::POST, "/command-line", &from, HOME), Err(Stranger::Change));
+            assert_eq!(admit(&Method::GET, "/static/portal.css", &from, HOME), Ok(()));
+        }
+        let typed = headers(&[("sec-fetch-site", "none")]);
+        assert_eq!(admit(&Method::GET, "/audit", &typed, HOME), Ok(()));
+    }
+
+    #[test]
+    fn the_api_takes_nothing_that_a_browser_adds_by_itself() {
+        let judge = |pairs: &[(&'static str, &str)]| admit(&Method::POST, "/api/v1/sign-out", &headers(pairs), HOME);
+        assert_eq!(judge(&[("authorization", "Bearer x")]), Ok(()));
+        for extra in [("cookie", "a=b"), ("origin", HOME), ("sec-fetch-site", "same-origin")] {
+            assert_eq!(judge(&[("authorization", "Bearer x"), extra]), Err(Stranger::BrowserAtApi), "{extra:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_session_cookie_is_a_plant() {
+        for cookie in ["__Host-bailiwick=a; __Host-bailiwick=b", "__Host-bailiwick=a;__Host-bailiwick=a"] {
+            let with = headers(&[("cookie", cookie), ("sec-fetch-site", "none")]);
+            assert_eq!(admit(&Method::GET, "/", &with, HOME), Err(Stranger::TwoCookies), "{cookie}");
+        }
+        let apart = appended(&[("cookie", "__Host-bailiwick=a"), ("cookie", "x=1; __Host-bailiwick=b")]);
+        assert_eq!(admit(&Method::GET, "/", &apart, HOME), Err(Stranger::TwoCookies));
+        let one = headers(&[("cookie", "__Host-bailiwick=a; __Host-bailiwick-app=b")]);
+        assert_eq!(admit(&Method::GET, "/", &one, HOME), Ok(()));
+    }
+}

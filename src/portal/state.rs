@@ -1,0 +1,115 @@
+//! What the portal's handlers work with, and the two questions that each of them asks first: may they, and what frame
+//! does their page stand in.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tower_sessions::Session;
+
+use super::{
+    PortalFault,
+    destination::Destination,
+    entry_words::display,
+    error::Denied,
+    page::{Frame, Link},
+};
+use crate::{
+    access::{Gate, Permit},
+    audit::entry::summary,
+    config::Settings,
+    credential::Issuer,
+    identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Sessions},
+    model::{Action, AssuranceLevel, Caller, Clock, Entropy, PortalAction, RequestId},
+};
+
+/// What the portal stands on. `app` makes it.
+pub struct PortalState {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// The database, for reading the log and what is one's own.
+    pub pool: PgPool,
+    /// May they?
+    pub gate: Gate,
+    /// Who is it?
+    pub callers: Callers,
+    /// Logins.
+    pub logins: Logins,
+    /// Passkeys.
+    pub passkeys: Passkeys,
+    /// Codes that carry a login to an app.
+    pub handovers: Handovers,
+    /// Codes and tokens of the command line.
+    pub command_lines: CommandLines,
+    /// Certificates.
+    pub issuer: Issuer,
+    /// The sessions' store.
+    pub sessions: Sessions,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A handle on it.
+pub type Portal = Arc<PortalState>;
+
+impl PortalState {
+    /// Asks the gate. The answer is in the log before this returns.
+    pub async fn ask(&self, caller: &Caller, request: RequestId, action: Action) -> Result<Permit, PortalFault> {
+        let asked = summary(&action);
+        self.gate.ask(caller, request, action).await.map_err(|refusal| {
+            Denied::or_else(refusal, |decision| Denied {
+                asked,
+                decision,
+                person: display(&caller.identity),
+                name: caller.identity.name.clone(),
+                half: caller.assurance.level < AssuranceLevel::Passkey,
+            })
+        })
+    }
+
+    /// Asks the gate about something in the portal; if a fresh passkey is wanted first, `wanted` is where the person
+    /// comes back to.
+    pub async fn ask_on_the_way(
+        &self,
+        caller: &Caller,
+        request: RequestId,
+        action: PortalAction,
+        (session, wanted): (&Session, &str),
+    ) -> Result<Permit, PortalFault> {
+        let answer = self.ask(caller, request, Action::Portal(action)).await;
+        if let (Err(PortalFault::StepUp(_)), Some(wanted)) = (&answer, Destination::page(wanted)) {
+            wanted.remember(session).await?;
+        }
+        answer
+    }
+
+    /// Whether the rules would let the holder of `permit` do something else as well. Nothing is recorded, and nothing
+    /// comes of it but what a page offers.
+    pub fn would_allow(&self, permit: &Permit, action: Action) -> bool {
+        let mut standing = permit.standing();
+        standing.action = action;
+        self.gate.still_allows(&standing)
+    }
+
+    /// The frame of the page at `here` for the holder of `permit`: only links that lead somewhere, and the fault in the
+    /// rules for those who may know of it.
+    pub fn frame(&self, permit: &Permit, here: &'static str) -> Frame {
+        let offers =
+            |(_, _, action): &(&str, &str, PortalAction)| self.would_allow(permit, Action::Portal(action.clone()));
+        let links = LINKS.iter().filter(|link| link.0 == here || offers(link));
+        let links = links.map(|&(href, label, _)| Link { href, label, current: href == here }).collect();
+        let broken = self.gate.live().state().fault.is_some();
+        let banner = (broken && self.would_allow(permit, Action::Portal(PortalAction::ReadPolicy))).then(|| {
+            "The newest rules have a mistake and were not taken; the last good ones stay in force.".to_owned()
+        });
+        Frame::inside(&permit.caller().identity.name, links, banner)
+    }
+}
+
+const LINKS: [(&str, &str, PortalAction); 4] = [
+    ("/", "Home", PortalAction::Home),
+    ("/sessions", "Sessions", PortalAction::ListSessions),
+    ("/audit", "Audit log", PortalAction::ReadAudit),
+    ("/policy", "Rules", PortalAction::ReadPolicy),
+];
