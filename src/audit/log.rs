@@ -1,18 +1,33 @@
 //! The log as the other rooms see it: hand in a draft, get a receipt once it is durable, or a refusal.
-//! Never answers before COMMIT is acknowledged and never waits longer than its limit.
+//! Never answers before COMMIT is acknowledged and never waits longer than its limit. The tasks behind it are handed to
+//! whoever opens it, to be stopped in good order.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use sqlx::PgConnection;
-use tokio::sync::watch;
+use sqlx::{PgConnection, PgPool};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
-use super::{ChangeFault, Draft, Receipt, Unrecorded};
-use crate::store::StoreFault;
+use super::{
+    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change, checkpoint::CheckpointSigner, position::Position,
+    queue::Answer, shared::Shared,
+};
+use crate::{
+    model::{BatchId, BrokerId, Clock, Entropy},
+    store::{StoreFault, broker, entry, head},
+};
 
 /// The log. Clones share it.
 #[derive(Clone)]
 pub struct Log {
-    state: watch::Receiver<State>,
+    shared: Arc<Shared>,
 }
 
 /// What a change does: its result, and the entries that belong to it.
@@ -57,43 +72,109 @@ pub struct Health {
     pub lost: u64,
     /// How many entries the log has, as far as this broker knows.
     pub size: u64,
-    /// How many of them the newest checkpoint covers.
+    /// How many of them the newest checkpoint of this broker covers.
     pub signed: u64,
 }
 
 impl Log {
-    /// Records `draft`. A receipt means that it is on disk.
-    pub async fn append(&self, draft: Draft) -> Result<Receipt, Unrecorded> {
-        let _ = draft;
-        Err(Unrecorded::Closed)
+    /// Opens the log that `pool` holds and `signer` names, or founds it. Refuses a database that would lose what it
+    /// acknowledges, one that holds another log, and one that does not fold to its own root.
+    pub async fn open(
+        pool: PgPool,
+        signer: CheckpointSigner,
+        broker: BrokerId,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        limits: Limits,
+    ) -> Result<(Self, Tasks), LogFault> {
+        let mut db = pool.acquire().await.map_err(StoreFault::from)?;
+        for setting in ["fsync", "synchronous_commit"] {
+            if !head::is_on(&mut *db, setting).await? {
+                return Err(LogFault::NotDurable { setting });
+            }
+        }
+        let now = clock.now();
+        entry::ensure_partitions(&mut *db, now).await?;
+        let found = head::begin_log(&mut *db, signer.origin(), BatchId::random(&*entropy), now).await?;
+        if found != signer.origin() {
+            return Err(LogFault::Origin { expected: signer.origin().to_owned(), found });
+        }
+        let position = Position::load(&mut db).await?;
+        broker::insert(&mut *db, broker, position.tree.size(), now).await?;
+        drop(db);
+        let shared = Arc::new(Shared::new(pool, broker, clock, entropy, limits, position));
+        let tasks = Tasks::start(&shared, signer);
+        Ok((Self { shared }, tasks))
     }
 
-    /// Makes a change and records it in one transaction: both are there, or neither. `change` may run several times.
+    /// Records `draft`. A receipt means that it is on disk. If the caller goes away or gives up, and the entry is
+    /// recorded after all, the log itself adds that nothing was forwarded.
+    pub async fn append(&self, draft: Draft) -> Result<Receipt, Unrecorded> {
+        self.shared.expect_up()?;
+        let entry = self.shared.encode(draft)?;
+        let mut waiting = Waiting { shared: &self.shared, answer: self.shared.queue.wait_for(entry)? };
+        match timeout(self.shared.limits.wait, &mut waiting.answer).await {
+            Ok(Ok((receipt, _))) => Ok(receipt),
+            Ok(Err(_)) => Err(self.shared.expect_up().err().unwrap_or(Unrecorded::Unfit)),
+            Err(_) => Err(Unrecorded::TimedOut),
+        }
+    }
+
+    /// Makes a change and records it in one transaction: both are there, or neither. `change` may run several times, and
+    /// must do nothing but change the database. It is undone if it returns no entry.
     pub async fn append_within<T: Send>(
         &self,
         change: impl for<'c> Fn(&'c mut PgConnection) -> Changing<'c, T> + Send + Sync,
     ) -> Result<(T, Receipt), ChangeFault> {
-        let _ = change;
-        Err(Unrecorded::Closed.into())
+        change::append_within(&self.shared, change).await
     }
 
-    /// Records `draft` soon, without waiting: for what has happened already. Never blocks.
+    /// Records `draft` soon, without waiting: for what has happened already. Never blocks. What cannot be kept is counted
+    /// in [`Health::lost`].
     pub fn note(&self, draft: Draft) {
-        let _ = draft;
+        self.shared.note(draft);
+    }
+
+    /// Which broker writes here.
+    pub fn broker(&self) -> BrokerId {
+        self.shared.broker
     }
 
     /// How the log is doing.
     pub fn health(&self) -> Health {
-        Health { state: self.state.borrow().clone(), waiting: 0, lost: 0, size: 0, signed: 0 }
+        let (waiting, lost) = self.shared.queue.counts();
+        Health {
+            state: self.shared.state.borrow().clone(),
+            waiting,
+            lost,
+            size: self.shared.head.borrow().size,
+            signed: self.shared.signed.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether the log can be written. Open streams end when it cannot.
     pub fn alive(&self) -> bool {
-        *self.state.borrow() == State::Up
+        self.shared.expect_up().is_ok()
     }
 
     /// Tells when that changes.
     pub fn states(&self) -> watch::Receiver<State> {
-        self.state.clone()
+        self.shared.state.subscribe()
+    }
+}
+
+/// Someone who waits for a receipt, and may stop waiting at any moment.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Drop for Waiting<'_> {
+    /// A receipt that came too late to be taken permits nothing, and the log has to say so.
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok((receipt, entry)) = self.answer.try_recv() {
+            self.shared.close_unused(&receipt, &entry);
+        }
     }
 }

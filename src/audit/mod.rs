@@ -3,19 +3,28 @@
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
 pub mod canonical;
+mod change;
 pub mod checkpoint;
 mod columns;
 pub mod entry;
 mod log;
+mod position;
+mod queue;
 mod receipt;
+mod shared;
+mod signer;
+mod sweep;
+mod tasks;
 pub mod tile;
 pub mod tree;
 mod unstamped;
+mod writer;
 
 pub use columns::summary;
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
 pub use log::{Changing, Health, Limits, Log, State};
 pub use receipt::Receipt;
+pub use tasks::Tasks;
 
 use crate::store::StoreFault;
 

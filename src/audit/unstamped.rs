@@ -37,6 +37,16 @@ impl Unstamped {
         [&self.before, recorded_at.micros().to_string().as_bytes(), &self.after].concat()
     }
 
+    /// Whether it permits something, so that another entry must say what became of it.
+    pub(super) fn opens(&self) -> bool {
+        self.columns.kind == "decision" && self.columns.verdict == Some("allow") && self.columns.request.is_some()
+    }
+
+    /// Whether it says what became of a request.
+    pub(super) fn closes(&self) -> bool {
+        matches!(self.columns.kind, "outcome" | "not-forwarded" | "unknown-outcome")
+    }
+
     /// How many bytes it has, about.
     pub(super) const fn len(&self) -> usize {
         self.before.len() + self.after.len()

@@ -1,0 +1,198 @@
+//! What this process knows of the log: the newest head that it wrote or followed, and the tree up to it.
+//! INVARIANT: it only ever moves to a head that continues it, leaf by leaf; a database that went backwards or forked is
+//! noticed here, whatever its own columns say.
+
+use super::{
+    LogFault,
+    queue::Queued,
+    tile::{HEIGHT, Tile, Tree, WIDTH, partial_tiles, root_of},
+    tree::{Edge, Hash, hashes, leaf_hash},
+};
+use crate::{
+    model::{BatchId, BrokerId, Timestamp},
+    store::{
+        StoreFault,
+        entry::Batch,
+        head::{self, Step},
+        tile,
+    },
+};
+use sqlx::PgConnection;
+
+/// Where the log stands.
+#[derive(Clone, Debug)]
+pub(super) struct Position {
+    pub(super) epoch: u64,
+    pub(super) tree: Tree,
+    pub(super) recorded_at: Timestamp,
+}
+
+/// Why the newest head could not be reached from here.
+#[derive(Debug)]
+pub(super) enum Astray {
+    /// The database failed.
+    Store(StoreFault),
+    /// It holds something else.
+    Broken(String),
+}
+
+impl From<StoreFault> for Astray {
+    fn from(fault: StoreFault) -> Self {
+        Self::Store(fault)
+    }
+}
+
+impl From<Astray> for LogFault {
+    fn from(astray: Astray) -> Self {
+        match astray {
+            Astray::Store(fault) => Self::Store(fault),
+            Astray::Broken(what) => Self::Broken(what),
+        }
+    }
+}
+
+impl Position {
+    /// Takes up the log as it is stored, if it folds to its own root.
+    pub(super) async fn load(db: &mut PgConnection) -> Result<Self, Astray> {
+        let head = head::newest(&mut *db).await?;
+        let broken = |what: &str| Astray::Broken(format!("the head at {} entries {what}", head.size));
+        let edge = Edge::from_bytes(head.size, &head.edge).ok_or_else(|| broken("has an edge of another size"))?;
+        if edge.root() != head.root {
+            return Err(broken("does not fold to its root"));
+        }
+        let mut partial = Vec::new();
+        for (level, index, count) in partial_tiles(head.size) {
+            let start = index * WIDTH as u64;
+            partial.push(match level.checked_sub(1) {
+                None => last_leaves(db, start, count).await?,
+                Some(below) => tile_roots(db, below, start, start + count as u64).await?,
+            });
+        }
+        let tree = Tree::resume(edge, partial).ok_or_else(|| broken("does not fit the hashes below it"))?;
+        Ok(Self { epoch: head.epoch, tree, recorded_at: head.recorded_at })
+    }
+
+    /// Moves to the newest head, which must continue this one. True: it had moved.
+    pub(super) async fn follow(&mut self, db: &mut PgConnection) -> Result<bool, Astray> {
+        let newest = head::newest(&mut *db).await?;
+        let known = self.tree.size();
+        if newest.epoch != self.epoch {
+            return Err(Astray::Broken(format!("the log began epoch {}, this is {}", newest.epoch, self.epoch)));
+        }
+        if newest.size < known {
+            return Err(Astray::Broken(format!("the log went back to {} entries, it had {known}", newest.size)));
+        }
+        if newest.size == known && newest.root != self.tree.root() {
+            return Err(Astray::Broken(format!("the log was forked: another root at {known} entries")));
+        }
+        while self.tree.size() < newest.size {
+            let steps = head::steps_past(&mut *db, self.tree.size(), 64).await?;
+            if steps.is_empty() {
+                return Err(Astray::Broken(format!("no batch follows {} entries", self.tree.size())));
+            }
+            for step in steps {
+                self.walk(&step)?;
+            }
+        }
+        Ok(self.tree.size() != known)
+    }
+
+    /// The batch that would add `entries` here, and where the log would stand then.
+    pub(super) fn extended(&self, entries: &[Queued], id: BatchId, broker: BrokerId, now: Timestamp) -> (Batch, Self) {
+        let recorded_at = now.max(self.recorded_at);
+        let mut after = Self { epoch: self.epoch, tree: self.tree.clone(), recorded_at };
+        let mut complete: Vec<Tile> = Vec::new();
+        let mut batch = Batch {
+            epoch: self.epoch,
+            size: self.tree.size(),
+            id,
+            broker,
+            recorded_at,
+            root: [0; 32],
+            edge: Vec::new(),
+            hashes: Vec::with_capacity(32 * entries.len()),
+            leaves: Vec::with_capacity(entries.len()),
+            moments: Vec::with_capacity(entries.len()),
+            kinds: Vec::with_capacity(entries.len()),
+            requests: Vec::with_capacity(entries.len()),
+            persons: Vec::with_capacity(entries.len()),
+            logins: Vec::with_capacity(entries.len()),
+            credentials: Vec::with_capacity(entries.len()),
+            verdicts: Vec::with_capacity(entries.len()),
+            targets: Vec::with_capacity(entries.len()),
+            tile_levels: Vec::new(),
+            tile_indexes: Vec::new(),
+            tile_hashes: Vec::new(),
+        };
+        for Queued { entry, .. } in entries {
+            let leaf = entry.leaf(recorded_at);
+            let hash = leaf_hash(&leaf);
+            after.tree.append(hash, &mut complete);
+            batch.hashes.extend_from_slice(&hash);
+            batch.leaves.push(leaf);
+            let columns = &entry.columns;
+            batch.moments.push(columns.happened_at.to_datetime());
+            batch.kinds.push(columns.kind);
+            batch.requests.push(columns.request);
+            batch.persons.push(columns.person);
+            batch.logins.push(columns.login);
+            batch.credentials.push(columns.credential);
+            batch.verdicts.push(columns.verdict);
+            batch.targets.push(columns.target.clone());
+        }
+        for tile in complete {
+            batch.tile_levels.push(i16::from(tile.level));
+            batch.tile_indexes.push(i64::try_from(tile.index).unwrap_or(i64::MAX));
+            batch.tile_hashes.push(tile.hashes.concat());
+        }
+        batch.root = after.tree.root();
+        batch.edge = after.tree.edge().to_bytes();
+        (batch, after)
+    }
+
+    /// Follows one batch of another broker.
+    fn walk(&mut self, step: &Step) -> Result<(), Astray> {
+        let broken = |what: &str| Astray::Broken(format!("the batch up to {} entries {what}", step.head.size));
+        if step.head.epoch != self.epoch || step.parent_size != Some(self.tree.size()) {
+            return Err(broken("does not follow the one before it"));
+        }
+        if step.head.recorded_at < self.recorded_at {
+            return Err(broken("was recorded before the one before it"));
+        }
+        let mut tree = self.tree.clone();
+        let leaves = hashes(&step.hashes).ok_or_else(|| broken("has half a hash"))?;
+        leaves.into_iter().for_each(|leaf| tree.append(leaf, &mut Vec::new()));
+        if tree.size() != step.head.size || tree.root() != step.head.root || tree.edge().to_bytes() != step.head.edge {
+            return Err(broken("has a root that does not continue what was seen before"));
+        }
+        self.tree = tree;
+        self.recorded_at = step.head.recorded_at;
+        Ok(())
+    }
+}
+
+/// The hashes of the last `count` leaves, which begin at `start`.
+async fn last_leaves(db: &mut PgConnection, start: u64, count: usize) -> Result<Vec<Hash>, Astray> {
+    let mut leaves: Vec<Hash> = Vec::with_capacity(count);
+    while leaves.len() < count {
+        let steps = head::steps_past(&mut *db, start + leaves.len() as u64, 64).await?;
+        if steps.is_empty() {
+            break;
+        }
+        for step in steps {
+            let batch = hashes(&step.hashes).unwrap_or_default();
+            let known = (start + leaves.len() as u64).saturating_sub(step.parent_size.unwrap_or(0));
+            leaves.extend(batch.into_iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
+        }
+    }
+    leaves.truncate(count);
+    Ok(leaves)
+}
+
+/// The roots of the complete tiles `from..to` of a level.
+async fn tile_roots(db: &mut PgConnection, level: u8, from: u64, to: u64) -> Result<Vec<Hash>, Astray> {
+    let tiles = tile::tiles(db, level, from, to).await?;
+    Ok(tiles.into_iter().filter_map(|(_, bytes)| Some(root_of(&hashes(&bytes)?))).collect())
+}
+
+const _: () = assert!(1 << HEIGHT == WIDTH);

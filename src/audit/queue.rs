@@ -1,0 +1,194 @@
+//! Entries on their way to the writer: a bounded queue for those who wait for a receipt, and a larger bound for notes
+//! about what has happened already. Never blocks; what does not fit is refused or counted, never dropped in silence.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use super::{Receipt, Unrecorded, unstamped::Unstamped};
+
+/// What a waiting caller is told: the receipt, and the entry again, in case that nobody takes it.
+pub(super) type Answer = (Receipt, Unstamped);
+
+/// An entry on its way.
+pub(super) struct Queued {
+    /// The entry.
+    pub(super) entry: Unstamped,
+    /// Who waits for it; nobody for a note.
+    pub(super) reply: Option<oneshot::Sender<Answer>>,
+}
+
+impl Queued {
+    /// Whether somebody waited for it and no longer does.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+}
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: VecDeque<Queued>,
+    waiting: usize,
+    bytes: usize,
+    lost: u64,
+    is_closed: bool,
+}
+
+impl Queue {
+    /// Lets someone wait for `entry`.
+    pub(super) fn wait_for(&self, entry: Unstamped) -> Result<oneshot::Receiver<Answer>, Unrecorded> {
+        let (reply, answer) = oneshot::channel();
+        let mut inner = self.lock();
+        if inner.is_closed {
+            return Err(Unrecorded::Closed);
+        }
+        if inner.waiting >= MOST_WAITING || inner.bytes + entry.len() > MOST_BYTES_WAITING {
+            return Err(Unrecorded::Full);
+        }
+        inner.push(Queued { entry, reply: Some(reply) });
+        drop(inner);
+        self.arrived.notify_one();
+        Ok(answer)
+    }
+
+    /// Takes a note. False: it could not be kept, and was counted.
+    pub(super) fn note(&self, entry: Unstamped) -> bool {
+        let mut inner = self.lock();
+        let is_room = inner.entries.len() - inner.waiting < MOST_NOTES && inner.bytes + entry.len() <= MOST_BYTES;
+        let is_kept = is_room && !inner.is_closed;
+        if is_kept {
+            inner.push(Queued { entry, reply: None });
+        } else {
+            inner.lost += 1;
+        }
+        drop(inner);
+        self.arrived.notify_one();
+        is_kept
+    }
+
+    /// Counts an entry that could not be kept.
+    pub(super) fn count_lost(&self) {
+        self.lock().lost += 1;
+    }
+
+    /// Waits until something is there or the queue is closed.
+    pub(super) async fn arrival(&self) {
+        loop {
+            let arrived = self.arrived.notified();
+            {
+                let inner = self.lock();
+                if !inner.entries.is_empty() || inner.is_closed {
+                    return;
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    /// Takes all that is there, up to the size of a batch, in the order in which it came.
+    pub(super) fn take(&self) -> Vec<Queued> {
+        let mut inner = self.lock();
+        let mut batch = Vec::with_capacity(inner.entries.len().min(MOST_IN_BATCH));
+        let mut bytes = 0;
+        while batch.len() < MOST_IN_BATCH && bytes < MOST_BYTES_IN_BATCH {
+            let Some(queued) = inner.entries.pop_front() else { break };
+            inner.forget(&queued);
+            bytes += queued.entry.len();
+            batch.push(queued);
+        }
+        batch
+    }
+
+    /// Forgets the entries that nobody waits for any more, so that they take no place while the database is away.
+    pub(super) fn purge(&self) {
+        let mut inner = self.lock();
+        let entries = std::mem::take(&mut inner.entries);
+        for queued in entries {
+            if queued.is_abandoned() { inner.forget(&queued) } else { inner.entries.push_back(queued) }
+        }
+    }
+
+    /// Takes nothing more.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Whether it is closed and empty.
+    pub(super) fn is_finished(&self) -> bool {
+        let inner = self.lock();
+        inner.is_closed && inner.entries.is_empty()
+    }
+
+    /// How many entries are there, and how many could not be kept since the start.
+    pub(super) fn counts(&self) -> (usize, u64) {
+        let inner = self.lock();
+        (inner.entries.len(), inner.lost)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn push(&mut self, queued: Queued) {
+        self.waiting += usize::from(queued.reply.is_some());
+        self.bytes += queued.entry.len();
+        self.entries.push_back(queued);
+    }
+
+    fn forget(&mut self, queued: &Queued) {
+        self.waiting -= usize::from(queued.reply.is_some());
+        self.bytes -= queued.entry.len();
+    }
+}
+
+/// Decisions of this broker that allowed something and have not heard yet what became of it.
+#[derive(Default)]
+pub(super) struct Open(Mutex<HashMap<Uuid, u64>>);
+
+impl Open {
+    /// Takes note of an entry that is in the log.
+    pub(super) fn see(&self, entry: &Unstamped, leaf_index: u64) {
+        let Some(request) = entry.columns.request else { return };
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entry.opens() {
+            open.entry(request).or_insert(leaf_index);
+        } else if entry.closes() {
+            open.remove(&request);
+        }
+    }
+
+    /// No open decision lies before this leaf; `size` when none is open.
+    pub(super) fn from(&self, size: u64) -> u64 {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().copied().min().unwrap_or(size).min(size)
+    }
+}
+
+/// How many may wait for a receipt.
+const MOST_WAITING: usize = 4_096;
+
+/// How many notes are kept while the database is away.
+const MOST_NOTES: usize = 65_536;
+
+/// Past this, nobody may wait any more; the rest is for notes.
+const MOST_BYTES_WAITING: usize = 64 << 20;
+
+const MOST_BYTES: usize = 128 << 20;
+
+const MOST_IN_BATCH: usize = 4_096;
+
+const MOST_BYTES_IN_BATCH: usize = 8 << 20;

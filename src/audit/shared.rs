@@ -1,0 +1,164 @@
+//! What the log's handle and its tasks have in common: the queue, the position, the state that others may watch.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{Mutex, watch};
+
+use super::{
+    Draft, Entry, Event, Limits, Receipt, State, Unrecorded,
+    entry::Salt,
+    position::Position,
+    queue::{Open, Queue, Queued},
+    tree::Hash,
+    unstamped::Unstamped,
+};
+use crate::{
+    model::{BrokerId, Clock, Entropy, Timestamp},
+    store::{StoreFault, entry},
+};
+
+/// A head that may be signed: its COMMIT was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    pub(super) epoch: u64,
+    pub(super) size: u64,
+    pub(super) root: Hash,
+}
+
+/// See the head of this file.
+pub(super) struct Shared {
+    pub(super) pool: PgPool,
+    pub(super) broker: BrokerId,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) limits: Limits,
+    pub(super) queue: Queue,
+    pub(super) open: Open,
+    /// Held while a batch is built on the position and committed, by this process alone.
+    pub(super) position: Mutex<Position>,
+    pub(super) state: watch::Sender<State>,
+    pub(super) head: watch::Sender<Acknowledged>,
+    pub(super) signed: AtomicU64,
+    /// The month, counted from year 0, that partitions were made for.
+    month: AtomicI64,
+}
+
+impl Shared {
+    pub(super) fn new(
+        pool: PgPool,
+        broker: BrokerId,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        limits: Limits,
+        position: Position,
+    ) -> Self {
+        Self {
+            pool,
+            broker,
+            clock,
+            entropy,
+            limits,
+            queue: Queue::default(),
+            open: Open::default(),
+            head: watch::channel(position.acknowledged()).0,
+            position: Mutex::new(position),
+            state: watch::channel(State::Up).0,
+            signed: AtomicU64::new(0),
+            month: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Encodes what this broker records about `draft`.
+    pub(super) fn encode(&self, draft: Draft) -> Result<Unstamped, Unrecorded> {
+        let entry = Unstamped::of(draft, self.broker, Salt(self.entropy.bytes())).map_err(|_| Unrecorded::Unfit)?;
+        if entry.len() > LONGEST_LEAF { Err(Unrecorded::Unfit) } else { Ok(entry) }
+    }
+
+    /// Queues `draft`, which nobody waits for.
+    pub(super) fn note(&self, draft: Draft) {
+        let kind = draft.event.kind();
+        match self.encode(draft).map(|entry| self.queue.note(entry)) {
+            Ok(true) => {}
+            Ok(false) => tracing::error!(kind, "an audit entry could not be kept: too many wait"),
+            Err(_) => {
+                self.queue.count_lost();
+                tracing::error!(kind, "an audit entry could not be kept: it does not fit");
+            }
+        }
+    }
+
+    /// Fails while the log cannot be written.
+    pub(super) fn expect_up(&self) -> Result<(), Unrecorded> {
+        match *self.state.borrow() {
+            State::Up => Ok(()),
+            State::Down(_) => Err(Unrecorded::Down),
+            State::Broken(_) => Err(Unrecorded::Broken),
+        }
+    }
+
+    /// Says how the log is, if that is news.
+    pub(super) fn set_state(&self, new: State) {
+        self.state.send_if_modified(|state| {
+            if *state == new {
+                return false;
+            }
+            match &new {
+                State::Up => tracing::info!("the audit log can be written again"),
+                State::Down(why) => tracing::error!(why, "the audit log cannot be written"),
+                State::Broken(what) => tracing::error!(what, "the audit log is not what it was"),
+            }
+            *state = new;
+            true
+        });
+    }
+
+    /// Makes room for entries recorded at `moment`, once a month.
+    pub(super) async fn ensure_partitions(&self, db: &mut PgConnection, moment: Timestamp) -> Result<(), StoreFault> {
+        let date = moment.to_datetime();
+        let month = i64::from(date.year()) * 12 + i64::from(u8::from(date.month()));
+        if self.month.load(Ordering::Relaxed) != month {
+            entry::ensure_partitions(db, moment).await?;
+            self.month.store(month, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Takes up a position whose COMMIT was acknowledged, with the entries that it added at `start`, and tells everyone
+    /// who waits.
+    pub(super) fn arrive(&self, position: &mut Position, after: Position, start: u64, entries: Vec<Queued>) {
+        *position = after;
+        self.head.send_replace(position.acknowledged());
+        for (leaf_index, Queued { entry, reply }) in (start..).zip(entries) {
+            self.open.see(&entry, leaf_index);
+            let Some(reply) = reply else { continue };
+            let receipt = Receipt::new(position.epoch, leaf_index, position.recorded_at);
+            if let Err((receipt, entry)) = reply.send((receipt, entry)) {
+                self.close_unused(&receipt, &entry);
+            }
+        }
+    }
+
+    /// Says of a decision that is in the log after all, but whose caller had given up, that nothing was forwarded.
+    pub(super) fn close_unused(&self, receipt: &Receipt, entry: &Unstamped) {
+        if !entry.opens() {
+            return;
+        }
+        if let Ok(Entry { caller, request, .. }) = Entry::from_leaf(&entry.leaf(receipt.recorded_at())) {
+            let event = Event::NotForwarded { why: "the caller was refused before this was recorded".to_owned() };
+            self.note(Draft { caller, event, happened_at: self.clock.now(), request });
+        }
+    }
+}
+
+impl Position {
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        Acknowledged { epoch: self.epoch, size: self.tree.size(), root: self.tree.root() }
+    }
+}
+
+/// Longer entries are refused: whoever sends them could fill the log.
+const LONGEST_LEAF: usize = 64 << 10;

@@ -1,0 +1,55 @@
+//! The tasks behind the log: the writer, the signer and the sweep. Owned by whoever opened the log.
+//! Stopping in good order records what is queued, signs the last head and says that this broker has stopped.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+
+use super::{checkpoint::CheckpointSigner, shared::Shared, signer, sweep, writer::Writer};
+use crate::store::broker;
+
+/// See the head of this file. Dropped without [`Tasks::stop`], they end at once, as a crash would end them.
+pub struct Tasks {
+    shared: Arc<Shared>,
+    signer: Arc<CheckpointSigner>,
+    writer: JoinHandle<()>,
+    others: JoinSet<()>,
+}
+
+impl Tasks {
+    pub(super) fn start(shared: &Arc<Shared>, key: CheckpointSigner) -> Self {
+        let key = Arc::new(key);
+        let mut others = JoinSet::new();
+        others.spawn(signer::run(Arc::clone(shared), Arc::clone(&key)));
+        others.spawn(sweep::run(Arc::clone(shared)));
+        let writer = tokio::spawn(Writer::new(Arc::clone(shared)).run());
+        Self { shared: Arc::clone(shared), signer: key, writer, others }
+    }
+
+    /// Takes no more entries, records what is queued, for at most `patience`, and ends.
+    pub async fn stop(mut self, patience: Duration) {
+        self.shared.queue.close();
+        let stopped = async {
+            let _ = (&mut self.writer).await;
+            let head = *self.shared.head.borrow();
+            signer::sign(&self.shared, &self.signer, head).await?;
+            let open_from = self.shared.open.from(head.size);
+            broker::stop(&self.shared.pool, self.shared.broker, open_from, self.shared.clock.now()).await
+        };
+        match timeout(patience, stopped).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => tracing::error!(%fault, "the audit log did not stop in good order"),
+            Err(_) => tracing::error!("the audit log did not stop in time; entries may be missing"),
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.writer.abort();
+        self.others.abort_all();
+    }
+}

@@ -1,0 +1,209 @@
+//! The one task that extends the log: whatever queued while the last batch was committed is the next batch.
+//! An unknown COMMIT is settled before anything else: the very same batch is offered again until a head with its parent
+//! exists, and that head's batch id says whose it is. Recovers by itself; refuses a database that went backwards.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    State,
+    position::{Astray, Position},
+    queue::Queued,
+    shared::Shared,
+};
+use crate::{
+    model::BatchId,
+    store::{StoreFault, entry, entry::Batch, head},
+};
+
+/// See the head of this file.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    connection: Option<PgConnection>,
+    failing_since: Option<Instant>,
+    pause: Duration,
+}
+
+/// What became of a batch.
+enum Fate {
+    /// It is in the log.
+    Committed,
+    /// It is not, and never will be: another one took its place.
+    Lost,
+    /// Postgres refuses its content.
+    Unfit(StoreFault),
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, connection: None, failing_since: None, pause: SHORTEST_PAUSE }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        while !shared.queue.is_finished() {
+            if timeout(LOOK_EVERY, shared.queue.arrival()).await.is_err() {
+                self.look().await;
+                continue;
+            }
+            let entries = shared.queue.take();
+            if !entries.is_empty() {
+                self.record(entries).await;
+            }
+        }
+    }
+
+    /// While nothing is to be written: is the log still there, and does it continue what was seen?
+    async fn look(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut position = shared.position.lock().await;
+        let followed = async { position.follow(self.connected().await?).await };
+        match timeout(ATTEMPT, followed).await {
+            Ok(Ok(moved)) => {
+                if moved {
+                    shared.head.send_replace(position.acknowledged());
+                }
+                self.worked();
+            }
+            Ok(Err(astray)) => self.failed(astray).await,
+            Err(_) => self.failed(timed_out()).await,
+        }
+    }
+
+    /// Records all of `entries`, however long it takes. Those that nobody waits for any more are left out until they
+    /// have been sent for the first time.
+    async fn record(&mut self, entries: Vec<Queued>) {
+        let shared = Arc::clone(&self.shared);
+        let mut position = shared.position.lock().await;
+        let mut parts = vec![entries];
+        while let Some(mut part) = parts.pop() {
+            self.connect(&mut position).await;
+            part.retain(|queued| !queued.is_abandoned());
+            if part.is_empty() {
+                continue;
+            }
+            let id = BatchId::random(&*shared.entropy);
+            let (batch, after) = position.extended(&part, id, shared.broker, shared.clock.now());
+            match self.commit(&mut position, &batch).await {
+                Fate::Committed => shared.arrive(&mut position, after, batch.size, part),
+                Fate::Lost => parts.push(part),
+                Fate::Unfit(fault) if part.len() == 1 => {
+                    shared.queue.count_lost();
+                    tracing::error!(%fault, "Postgres refuses an audit entry");
+                }
+                Fate::Unfit(_) => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.extend([rest, part]);
+                }
+            }
+        }
+    }
+
+    /// Waits until there is a connection, and a head that continues ours.
+    async fn connect(&mut self, position: &mut Position) {
+        while self.connection.is_none() {
+            let followed = async { position.follow(self.connected().await?).await };
+            match timeout(ATTEMPT, followed).await {
+                Ok(Ok(_)) => self.worked(),
+                Ok(Err(astray)) => self.failed(astray).await,
+                Err(_) => self.failed(timed_out()).await,
+            }
+        }
+    }
+
+    /// Offers `batch` until its fate is known.
+    async fn commit(&mut self, position: &mut Position, batch: &Batch) -> Fate {
+        loop {
+            match timeout(ATTEMPT, self.attempt(position, batch)).await {
+                Ok(Ok(fate)) => {
+                    self.worked();
+                    return fate;
+                }
+                Ok(Err(Astray::Store(fault))) if is_about_content(&fault) => return Fate::Unfit(fault),
+                Ok(Err(astray)) => self.failed(astray).await,
+                Err(_) => self.failed(timed_out()).await,
+            }
+        }
+    }
+
+    async fn attempt(&mut self, position: &mut Position, batch: &Batch) -> Result<Fate, Astray> {
+        let shared = Arc::clone(&self.shared);
+        let db = self.connected().await?;
+        shared.ensure_partitions(db, batch.recorded_at).await?;
+        if entry::append_batch(&mut *db, batch).await? {
+            return Ok(Fate::Committed);
+        }
+        // Another broker was faster, or this very batch was there already when its COMMIT seemed to fail.
+        if head::batch_after(&mut *db, batch.epoch, batch.size).await? == Some(batch.id) {
+            return Ok(Fate::Committed);
+        }
+        position.follow(db).await?;
+        Ok(Fate::Lost)
+    }
+
+    /// The connection, kept out of the pool so that a batch costs one round trip and waits for nobody.
+    async fn connected(&mut self) -> Result<&mut PgConnection, StoreFault> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.shared.pool.acquire().await?.detach(),
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    fn worked(&mut self) {
+        self.failing_since = None;
+        self.pause = SHORTEST_PAUSE;
+        self.shared.set_state(State::Up);
+    }
+
+    /// Lets go of the connection, says what is wrong once it lasts, and waits a little.
+    async fn failed(&mut self, astray: Astray) {
+        if let Some(connection) = self.connection.take() {
+            let _ = timeout(SHORTEST_PAUSE, connection.close()).await;
+        }
+        match astray {
+            Astray::Broken(what) => self.shared.set_state(State::Broken(what)),
+            Astray::Store(fault) => {
+                tracing::warn!(%fault, "the audit log could not be reached");
+                let since = *self.failing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() + self.pause >= self.shared.limits.wait {
+                    self.shared.set_state(State::Down(fault.to_string()));
+                }
+            }
+        }
+        self.shared.queue.purge();
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Drop for Writer {
+    /// Nobody writes any more, so nobody may be let in.
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        self.shared.set_state(State::Down("the log is closed".to_owned()));
+    }
+}
+
+/// Whether the entries are to blame (SQLSTATE classes 22 and 23), so that trying again would fail for ever.
+fn is_about_content(fault: &StoreFault) -> bool {
+    let StoreFault::Database(sqlx::Error::Database(fault)) = fault else { return false };
+    fault.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+fn timed_out() -> Astray {
+    Astray::Store(StoreFault::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+/// An idle log is looked at so often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest that one try may take.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
