@@ -106,7 +106,21 @@ impl Browser {
         self.send(url, &[], &Ask { method: Method::GET, from: Some(url), mode: "cors", content: None }).await
     }
 
-    async fn navigate(&mut self, start: Url, mut ask: Ask<'_>) -> Result<Page, String> {
+    /// Goes where redirects lead, and where pages lead that go on by themselves.
+    async fn navigate(&mut self, start: Url, ask: Ask<'_>) -> Result<Page, String> {
+        let mut page = self.arrive(start, ask).await?;
+        for _ in 0..MOST_REDIRECTS {
+            let Some(onward) = page.attribute("http-equiv=\"refresh\"", "content") else { return Ok(page) };
+            let target = onward.split_once("url=").map(|(_, target)| target).unwrap_or_default();
+            let next = page.url.join(target).map_err(|_| format!("{} leads to a malformed address", page.url))?;
+            let from = page.url;
+            let ask = Ask { method: Method::GET, from: Some(&from), mode: "navigate", content: None };
+            page = self.arrive(next, ask).await?;
+        }
+        Err(format!("{} leads on and on", page.url))
+    }
+
+    async fn arrive(&mut self, start: Url, mut ask: Ask<'_>) -> Result<Page, String> {
         let mut url = start;
         let mut chain: Vec<Url> = Vec::new();
         loop {
