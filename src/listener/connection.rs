@@ -184,6 +184,7 @@ fn builder(limits: &Limits, speaks: Speaks) -> Builder<TokioExecutor> {
 /// Answers one request: turns it away, or hands it to its service with its [`Peer`].
 async fn answer(shared: &Shared, mut peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
     let version = request.version();
+    let wants_upgrade = request.headers().contains_key(header::UPGRADE);
     let finished = Arc::new(AtomicBool::new(false));
     let service = admit(&request, peer.server_name.as_deref(), peer.secure, &shared.limits, &shared.table);
     let address = shared.trust.client(peer.address, request.headers());
@@ -195,9 +196,9 @@ async fn answer(shared: &Shared, mut peer: Peer, request: Request<Incoming>) -> 
         (Err(turned), _) => turn_away(turned),
         (_, Err(_)) => turn_away(Turned(StatusCode::BAD_REQUEST, "the forwarded address is not one")),
     };
-    // What is left of the body must not be read as the next request.
-    let unread = !finished.load(Ordering::Acquire) && response.status() != StatusCode::SWITCHING_PROTOCOLS;
-    if version < Version::HTTP_2 && (unread || shared.stopping.is_cancelled()) {
+    // What is left of the body, or was said too early on a stream that was not to be, is not the next request.
+    let dangling = wants_upgrade || !finished.load(Ordering::Acquire) || shared.stopping.is_cancelled();
+    if version < Version::HTTP_2 && dangling && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -8,4 +8,5 @@ mod identity_oidc;
 mod identity_presented;
 mod identity_session;
 mod migrations;
+mod proxy;
 mod store;
