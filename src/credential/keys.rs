@@ -29,8 +29,10 @@ pub struct Inventory {
 pub struct CheckpointKey {
     /// Its row.
     pub id: Uuid,
-    /// The signing half.
-    pub pair: Ed25519KeyPair,
+    /// The signing half (RFC 8032, section 5.1.5).
+    pub seed: SecretBox<[u8; 32]>,
+    /// The public half.
+    pub public: [u8; 32],
 }
 
 /// Makes the keys that are missing; those that exist stay, and are opened to see that the wrapping key fits.
@@ -61,7 +63,7 @@ pub async fn show(db: &mut PgConnection, wrapping: &Wrapping) -> Result<Inventor
     Ok(Inventory {
         authority: authority.certificate().to_vec(),
         checkpoint: checkpoint.id,
-        checkpoint_public: checkpoint.pair.public_key().as_ref().to_vec(),
+        checkpoint_public: checkpoint.public.to_vec(),
         made: false,
     })
 }
@@ -70,10 +72,13 @@ pub async fn show(db: &mut PgConnection, wrapping: &Wrapping) -> Result<Inventor
 pub async fn checkpoint(db: &mut PgConnection, wrapping: &Wrapping) -> Result<CheckpointKey, CredentialFault> {
     let row = key::active(db, KeyPurpose::Checkpoint).await?.ok_or(CredentialFault::NoKey("checkpoint"))?;
     let seed = wrapping.unwrap(KeyPurpose::Checkpoint.as_str(), row.id, &row.wrapped)?;
+    let unusable = || CredentialFault::Key("checkpoint");
+    let seed: [u8; 32] = seed.expose_secret().try_into().map_err(|_| unusable())?;
+    let seed = SecretBox::new(Box::new(seed));
+    let public: [u8; 32] = row.public.as_slice().try_into().map_err(|_| unusable())?;
     // Compares the public half in the row with the one that the seed gives.
-    let pair = Ed25519KeyPair::from_seed_and_public_key(seed.expose_secret(), &row.public)
-        .map_err(|_| CredentialFault::Key("checkpoint"))?;
-    Ok(CheckpointKey { id: row.id, pair })
+    Ed25519KeyPair::from_seed_and_public_key(seed.expose_secret(), &public).map_err(|_| unusable())?;
+    Ok(CheckpointKey { id: row.id, seed, public })
 }
 
 fn make_checkpoint(wrapping: &Wrapping, now: Timestamp, entropy: &dyn Entropy) -> Result<KeyRow, CredentialFault> {

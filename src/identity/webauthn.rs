@@ -276,10 +276,11 @@ impl Passkeys {
     }
 
     /// The exact origin, as text, and not from within a frame of another one (WebAuthn Level 3, section 5.8.1): the
-    /// library compares parsed URLs, and is asked as well.
+    /// library compares parsed URLs, and is asked as well. Software authenticators end the origin in a slash.
     fn check_client_data(&self, json: &[u8]) -> Result<(), IdentityFault> {
         let data: Value = serde_json::from_slice(json).map_err(|_| Denial::Passkey("it is malformed"))?;
-        if data.get("origin").and_then(Value::as_str) != Some(&self.origin) {
+        let origin = data.get("origin").and_then(Value::as_str).unwrap_or_default();
+        if origin.strip_suffix('/').unwrap_or(origin) != &*self.origin {
             return Err(Denial::Passkey("it is for another origin").into());
         }
         match data.get("crossOrigin") {

@@ -1,35 +1,23 @@
 //! Sign-in at a provider: the certified one of npm for what must work, and an issuer of our own, bent in one way at a
 //! time, for what must not.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::{
-    hmac,
-    signature::{Ed25519KeyPair, KeyPair as _},
-};
-use axum::{
-    Json, Router,
-    extract::State,
-    response::{IntoResponse as _, Response},
-    routing::{get, post},
-};
 use bailiwick::{
     config::{self, Algorithm, Issuer, SecretFile},
     identity::{Answer, Denial, IdentityFault, Provider, oidc::ProviderLogin},
-    model::{Clock, FrozenClock, SystemClock, SystemEntropy, Timestamp},
+    model::{Clock, SystemClock, SystemEntropy},
     outbound::{Outbound, Plain, Route},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::support::provider::{CertifiedProvider, Surfer};
+use crate::support::{
+    issuer::{Evil, Keys, NOW, Signing, Token},
+    provider::{CertifiedProvider, Surfer},
+};
 
 const PORTAL: &str = "http://auth.demo.localhost:8080";
-const NOW: i64 = 1_800_000_000;
 
 fn answer(query: Value) -> Answer {
     serde_json::from_value(query).unwrap()
@@ -119,7 +107,7 @@ async fn metadata_of_another_issuer_is_refused() {
 
 #[tokio::test]
 async fn a_good_token_of_the_small_issuer_is_taken() {
-    let login = Evil::start().await.sign_in(|_| ()).await.unwrap();
+    let login = sign_in(&Evil::start().await, |_| ()).await.unwrap();
     assert_eq!(login.identity.subject, "mallory");
 }
 
@@ -162,7 +150,7 @@ async fn tokens_that_do_not_hold_are_refused() {
     ];
     for (what, bend) in bends {
         let evil = Evil::start().await;
-        let result = evil.sign_in(bend).await;
+        let result = sign_in(&evil, bend).await;
         assert!(matches!(result, Err(IdentityFault::Denied(_) | IdentityFault::Provider(_))), "{what}: {result:?}");
         assert_eq!(evil.strange_calls(), 0, "{what}: nothing that a token names is called");
     }
@@ -171,7 +159,7 @@ async fn tokens_that_do_not_hold_are_refused() {
 #[tokio::test]
 async fn clocks_may_differ_by_half_a_minute() {
     for (claim, at) in [("exp", NOW - 29), ("iat", NOW + 29), ("nbf", NOW + 29)] {
-        let result = Evil::start().await.sign_in(move |token| token.claims[claim] = json!(at)).await;
+        let result = sign_in(&Evil::start().await, move |token| token.claims[claim] = json!(at)).await;
         assert!(result.is_ok(), "{claim}: {result:?}");
     }
 }
@@ -220,15 +208,15 @@ async fn an_announced_issuer_must_come_with_the_answer() {
 async fn a_rotated_key_is_found_and_made_up_keys_do_not_become_calls() {
     let evil = Evil::start().await;
     let provider = provider(settings(&evil.issuer, "bailiwick", None), evil.clock.clone());
-    evil.sign_in_at(&provider, |_| ()).await.unwrap();
+    sign_in_at(&evil, &provider, |_| ()).await.unwrap();
     let before = evil.key_calls();
 
     evil.set(|it| it.kid = "second".to_owned());
-    evil.sign_in_at(&provider, |_| ()).await.unwrap();
+    sign_in_at(&evil, &provider, |_| ()).await.unwrap();
     assert_eq!(evil.key_calls(), before + 1);
 
     for made_up in ["x", "y", "z"] {
-        let result = evil.sign_in_at(&provider, move |token| token.header["kid"] = json!(made_up)).await;
+        let result = sign_in_at(&evil, &provider, move |token| token.header["kid"] = json!(made_up)).await;
         assert!(matches!(result, Err(IdentityFault::Denied(Denial::IdToken(_)))));
     }
     assert_eq!(evil.key_calls(), before + 1, "at most one call in ten seconds");
@@ -245,177 +233,20 @@ async fn keys_are_not_fetched_from_where_a_redirect_points_nor_without_end() {
     }
 }
 
-/// An issuer that can be bent.
-struct Evil {
-    issuer: String,
-    clock: Arc<FrozenClock>,
-    state: Arc<Mutex<Bent>>,
+async fn sign_in(evil: &Evil, bend: impl Fn(&mut Token)) -> Result<ProviderLogin, IdentityFault> {
+    let provider = provider(settings(&evil.issuer, "bailiwick", None), evil.clock.clone());
+    sign_in_at(evil, &provider, bend).await
 }
 
-struct Bent {
-    issuer: String,
-    named_issuer: Option<String>,
-    metadata_status: u16,
-    announces_iss: bool,
-    kid: String,
-    keys: Keys,
-    id_token: String,
-    key_calls: usize,
-    strange_calls: usize,
-    pair: Arc<Ed25519KeyPair>,
-}
-
-#[derive(Clone, Copy)]
-enum Keys {
-    Good,
-    Redirected,
-    Endless,
-}
-
-struct Token {
-    header: Value,
-    claims: Value,
-    signing: Signing,
-}
-
-enum Signing {
-    Good,
-    None,
-    Hmac,
-    Bent,
-    Embedded,
-}
-
-type Shared = State<Arc<Mutex<Bent>>>;
-
-impl Evil {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
-        let state = Arc::new(Mutex::new(Bent {
-            issuer: issuer.clone(),
-            named_issuer: None,
-            metadata_status: 200,
-            announces_iss: false,
-            kid: "first".to_owned(),
-            keys: Keys::Good,
-            id_token: String::new(),
-            key_calls: 0,
-            strange_calls: 0,
-            pair: Arc::new(Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()),
-        }));
-        let router = Router::new()
-            .route("/.well-known/openid-configuration", get(metadata))
-            .route("/keys", get(keys))
-            .route("/token", post(token))
-            .fallback(strange)
-            .with_state(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let clock = Arc::new(FrozenClock::at(Timestamp::from_micros(NOW * 1_000_000)));
-        Self { issuer, clock, state }
-    }
-
-    fn set(&self, change: impl FnOnce(&mut Bent)) {
-        change(&mut self.state.lock().unwrap());
-    }
-
-    fn key_calls(&self) -> usize {
-        self.state.lock().unwrap().key_calls
-    }
-
-    fn strange_calls(&self) -> usize {
-        self.state.lock().unwrap().strange_calls
-    }
-
-    async fn sign_in(&self, bend: impl Fn(&mut Token)) -> Result<ProviderLogin, IdentityFault> {
-        let provider = provider(settings(&self.issuer, "bailiwick", None), self.clock.clone());
-        self.sign_in_at(&provider, bend).await
-    }
-
-    async fn sign_in_at(&self, provider: &Provider, bend: impl Fn(&mut Token)) -> Result<ProviderLogin, IdentityFault> {
-        let (url, state) = provider.begin().await?;
-        let sent = |wanted: &str| url.query_pairs().find(|(name, _)| name == wanted).unwrap().1.into_owned();
-        let kid = self.state.lock().unwrap().kid.clone();
-        let mut token = Token {
-            header: json!({ "alg": "EdDSA", "kid": kid, "typ": "JWT" }),
-            claims: json!({
-                "iss": self.issuer, "sub": "mallory", "aud": "bailiwick", "exp": NOW + 60, "iat": NOW,
-                "nonce": sent("nonce"), "groups": ["staff"], "preferred_username": "Mallory",
-            }),
-            signing: Signing::Good,
-        };
-        bend(&mut token);
-        let pair = Arc::clone(&self.state.lock().unwrap().pair);
-        self.set(|it| it.id_token = token.sign(&pair, &self.issuer));
-        provider.finish(&answer(json!({ "code": "c", "state": sent("state") })), &state).await
-    }
-}
-
-impl Token {
-    fn sign(mut self, pair: &Ed25519KeyPair, issuer: &str) -> String {
-        match self.signing {
-            Signing::None => self.header["alg"] = json!("none"),
-            Signing::Hmac => self.header["alg"] = json!("HS256"),
-            Signing::Embedded => {
-                let own = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
-                self.header["kid"] = json!("own");
-                self.header["jwk"] = jwk(&own, "own");
-                self.header["jku"] = json!(format!("{issuer}/own-keys"));
-                return Self { signing: Signing::Good, ..self }.sign(&own, issuer);
-            }
-            Signing::Good | Signing::Bent => {}
-        }
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", part(&self.header), part(&self.claims));
-        let signature = match self.signing {
-            Signing::None => Vec::new(),
-            Signing::Hmac => {
-                let public = hmac::Key::new(hmac::HMAC_SHA256, pair.public_key().as_ref());
-                hmac::sign(&public, input.as_bytes()).as_ref().to_vec()
-            }
-            Signing::Bent => pair.sign(b"something else").as_ref().to_vec(),
-            Signing::Good | Signing::Embedded => pair.sign(input.as_bytes()).as_ref().to_vec(),
-        };
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-}
-
-fn jwk(pair: &Ed25519KeyPair, kid: &str) -> Value {
-    let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-    json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x })
-}
-
-async fn metadata(State(state): Shared) -> Response {
-    let it = state.lock().unwrap();
-    let body = json!({
-        "issuer": it.named_issuer.as_ref().unwrap_or(&it.issuer),
-        "authorization_endpoint": format!("{}/authorize", it.issuer),
-        "token_endpoint": format!("{}/token", it.issuer),
-        "jwks_uri": format!("{}/keys", it.issuer),
-        "response_types_supported": ["code"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["EdDSA"],
-        "authorization_response_iss_parameter_supported": it.announces_iss,
-    });
-    (http::StatusCode::from_u16(it.metadata_status).unwrap(), Json(body)).into_response()
-}
-
-async fn keys(State(state): Shared) -> Response {
-    let mut it = state.lock().unwrap();
-    it.key_calls += 1;
-    match it.keys {
-        Keys::Good => Json(json!({ "keys": [jwk(&it.pair, &it.kid)] })).into_response(),
-        Keys::Redirected => axum::response::Redirect::temporary("/elsewhere").into_response(),
-        Keys::Endless => vec![b' '; 2 << 20].into_response(),
-    }
-}
-
-async fn token(State(state): Shared) -> Response {
-    let id_token = state.lock().unwrap().id_token.clone();
-    Json(json!({ "access_token": "a", "token_type": "Bearer", "expires_in": 60, "id_token": id_token })).into_response()
-}
-
-async fn strange(State(state): Shared) -> http::StatusCode {
-    state.lock().unwrap().strange_calls += 1;
-    http::StatusCode::NOT_FOUND
+async fn sign_in_at(
+    evil: &Evil,
+    provider: &Provider,
+    bend: impl Fn(&mut Token),
+) -> Result<ProviderLogin, IdentityFault> {
+    let (url, state) = provider.begin().await?;
+    let sent = |wanted: &str| url.query_pairs().find(|(name, _)| name == wanted).unwrap().1.into_owned();
+    let mut token = evil.token(&sent("nonce"));
+    bend(&mut token);
+    evil.says(token);
+    provider.finish(&answer(json!({ "code": "c", "state": sent("state") })), &state).await
 }

@@ -6,6 +6,8 @@ mod browser;
 mod cluster;
 mod database;
 #[allow(dead_code, reason = "not every test needs a provider")]
+pub mod issuer;
+#[allow(dead_code, reason = "not every test needs a provider")]
 pub mod provider;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod rows;
