@@ -44,6 +44,8 @@ pub enum PortalFault {
     Unproven(String),
     /// Bad request.
     BadRequest(&'static str),
+    /// Bad request: not even of the form that is read here.
+    Malformed(StatusCode),
     /// Bad request: there is nothing at this address.
     NotFound,
     /// Failure: no decision can be made or recorded, so nothing is done.
@@ -82,6 +84,7 @@ impl PortalFault {
             Self::Stranger(Stranger::TwoCookies) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NobodyHere | Self::HalfWay => StatusCode::UNAUTHORIZED,
             Self::Stranger(_) | Self::Denied(_) | Self::StepUp(_) | Self::Unproven(_) => StatusCode::FORBIDDEN,
+            Self::Malformed(status) => *status,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
@@ -102,7 +105,7 @@ impl PortalFault {
             Self::Denied(_) => "Not allowed",
             Self::StepUp(_) => "Your passkey is asked for again",
             Self::Unproven(_) => "That proves nothing",
-            Self::BadRequest(_) => "That request makes no sense",
+            Self::BadRequest(_) | Self::Malformed(_) => "That request makes no sense",
             Self::NotFound => "There is nothing here",
             Self::Provider(_) => "The sign-in provider does not answer as it should",
             Self::Unavailable(_) | Self::Slow => "Not just now",
@@ -125,6 +128,7 @@ impl PortalFault {
             Self::StepUp(decision) => decision.sentence(),
             Self::Unproven(sentence) => sentence.clone(),
             Self::BadRequest(what) => (*what).to_owned(),
+            Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
             Self::Provider(_) => "Please try again in a moment.".to_owned(),
             Self::Unavailable(_) => {
@@ -146,7 +150,7 @@ impl PortalFault {
             Self::Denied(_) => "denied",
             Self::StepUp(_) => "step-up",
             Self::Unproven(_) => "unproven",
-            Self::BadRequest(_) => "bad-request",
+            Self::BadRequest(_) | Self::Malformed(_) => "bad-request",
             Self::NotFound => "not-found",
             Self::Provider(_) => "provider",
             Self::Unavailable(_) | Self::Slow => "unavailable",
@@ -195,13 +199,28 @@ pub async fn put_into_words(request: Request, next: Next) -> Response {
         request: request.extensions().get::<RequestId>().copied(),
     };
     let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<Arc<PortalFault>>() {
-        None => response,
-        Some(fault) => {
-            fault.report(reader.request);
-            if reader.program { problem(&fault, &reader) } else { page(&fault, &reader) }
-        }
+    let fault = response.extensions_mut().remove::<Arc<PortalFault>>().or_else(|| not_even_read(&response));
+    let Some(fault) = fault else { return response };
+    fault.report(reader.request);
+    let mut worded = if reader.program { problem(&fault, &reader) } else { page(&fault, &reader) };
+    for cookie in response.headers().get_all(header::SET_COOKIE) {
+        worded.headers_mut().append(header::SET_COOKIE, cookie.clone());
     }
+    worded
+}
+
+/// A refusal of the framework's: of a body, a query or a method. Its words may repeat what was sent, so they go.
+fn not_even_read(response: &Response) -> Option<Arc<PortalFault>> {
+    let status = response.status();
+    let refused = status.is_client_error() || status.is_server_error();
+    let ours =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let fault = match status {
+        StatusCode::NOT_FOUND => PortalFault::NotFound,
+        status if status.is_server_error() => PortalFault::Failure("a layer failed".to_owned()),
+        status => PortalFault::Malformed(status),
+    };
+    (refused && !ours).then(|| Arc::new(fault))
 }
 
 fn is_program(path: &str, headers: &HeaderMap) -> bool {

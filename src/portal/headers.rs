@@ -44,8 +44,20 @@ fn set(headers: &mut HeaderMap, secure: bool) {
         headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
     }
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    remove_cookies_properly(headers);
     if secure {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    }
+}
+
+/// Browsers take the removal of a `__Host-` cookie only with all that the prefix asks for (RFC 6265bis, section 4.1.3.2);
+/// the session layer leaves that out.
+fn remove_cookies_properly(headers: &mut HeaderMap) {
+    let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for cookie in cookies {
+        let whole = cookie.to_str().is_ok_and(|text| text.contains("; Secure"));
+        headers.append(header::SET_COOKIE, if whole { cookie } else { HeaderValue::from_static(GONE) });
     }
 }
 
@@ -69,6 +81,7 @@ const ALWAYS: [(&str, &str); 7] = [
     ("x-frame-options", "DENY"),
 ];
 
+const GONE: &str = "__Host-bailiwick=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax";
 const REQUEST: HeaderName = HeaderName::from_static("bailiwick-request");
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -86,6 +99,20 @@ mod tests {
         assert_eq!(headers["content-security-policy"], POLICY);
         assert_eq!(headers["referrer-policy"], "same-origin");
         assert!(headers.contains_key("strict-transport-security"));
+    }
+
+    #[test]
+    fn a_cookie_is_removed_the_way_that_browsers_accept() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::SET_COOKIE, HeaderValue::from_static("__Host-bailiwick=; Max-Age=0; Path=/"));
+        headers.append(header::SET_COOKIE, HeaderValue::from_static("__Host-bailiwick=a; HttpOnly; Secure; Path=/"));
+        set(&mut headers, false);
+        let cookies: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
+        assert_eq!(cookies, [GONE, "__Host-bailiwick=a; HttpOnly; Secure; Path=/"]);
+    }
+
+    #[test]
+    fn no_policy_lets_in_what_stands_in_the_page() {
         assert!(!POLICY.contains("unsafe"));
     }
 }

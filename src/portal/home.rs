@@ -12,7 +12,6 @@ use super::{
     caller::{SignedIn, Visitor},
     entry_words::display,
     page::{AppTile, ClusterTile, HomePage, LoginRow, PasskeyRow, show},
-    sign_in::forget_cookie,
     words,
 };
 use crate::{
@@ -69,7 +68,7 @@ pub async fn end_session(
     let own = portal.end_login(&caller, id, visit.request).await?;
     if id == caller.login {
         session.flush().await.map_err(PortalFault::failure)?;
-        return Ok(forget_cookie(Redirect::to("/signed-out").into_response()));
+        return Ok(Redirect::to("/signed-out").into_response());
     }
     Ok(Redirect::to(if own { "/" } else { "/sessions" }).into_response())
 }

@@ -9,7 +9,7 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tower_sessions::Session;
 
@@ -17,7 +17,7 @@ use super::{
     Portal, PortalFault,
     caller::{AtLeastHalf, SignedIn, Visitor},
     destination::Destination,
-    guard::{COOKIE, from_elsewhere},
+    guard::from_elsewhere,
     page::{Frame, OnwardPage, ProviderButton, SignInPage, SignedOutPage, show},
 };
 use crate::{
@@ -112,8 +112,7 @@ pub async fn sign_out(
     let id_token: Option<String> = session.get(ID_TOKEN).await.map_err(PortalFault::failure)?;
     let provider = portal.logins.sign_out(&caller, id_token.as_deref(), &back, &visit).await?;
     session.flush().await.map_err(PortalFault::failure)?;
-    let next = provider.map_or_else(|| Redirect::to(SIGNED_OUT).into_response(), |there| onward_page(there.as_str()));
-    Ok(forget_cookie(next))
+    Ok(provider.map_or_else(|| Redirect::to(SIGNED_OUT).into_response(), |there| onward_page(there.as_str())))
 }
 
 /// GET /signed-out
@@ -129,15 +128,6 @@ pub fn onward(address: &str, headers: &HeaderMap) -> Response {
 /// A page that goes on by itself, to an address of ours or of somebody whom we trust.
 pub fn onward_page(address: &str) -> Response {
     show(StatusCode::OK, &OnwardPage { frame: Frame::door(), address: address.to_owned() })
-}
-
-/// Browsers take the removal of a `__Host-` cookie only with all that the prefix asks for.
-pub fn forget_cookie(mut response: Response) -> Response {
-    let gone = format!("{COOKIE}=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax");
-    if let Ok(gone) = HeaderValue::from_str(&gone) {
-        response.headers_mut().append(header::SET_COOKIE, gone);
-    }
-    response
 }
 
 /// `corp` is called Corp.
