@@ -154,3 +154,47 @@ fn told(headers: &HeaderMap) -> Told {
         request: all("bailiwick-request"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn ask(wiki: &Router, method: &str, path: &str, body: &'static str) -> (StatusCode, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("bailiwick-user", "demo/alice")
+            .header("bailiwick-groups", "devs")
+            .header("bailiwick-groups", "writers")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap();
+        let response = wiki.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_wiki_shows_what_it_was_told_and_keeps_notes() {
+        let wiki = router();
+        let (status, page) = ask(&wiki, "GET", "/", "").await;
+        assert!(status.is_success() && page.contains("demo/alice") && page.contains("devs, writers"));
+        assert_eq!(ask(&wiki, "POST", "/notes", "text=%3Chello%3E").await.0, StatusCode::SEE_OTHER);
+        assert!(ask(&wiki, "GET", "/notes", "").await.1.contains("&#60;hello&#62;"));
+        assert_eq!(ask(&wiki, "DELETE", "/notes/1", "").await.0, StatusCode::NO_CONTENT);
+        assert_eq!(ask(&wiki, "DELETE", "/notes/1", "").await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn the_stream_begins_at_once() {
+        let response = events().await;
+        let mut body = response.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, "data: beat 1\n\n");
+    }
+}

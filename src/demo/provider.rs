@@ -29,7 +29,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::{DemoFault, page::provider_page, personas};
+use super::{
+    DemoFault,
+    page::{provider_page, style},
+    personas,
+};
 use crate::model::{Clock, Entropy, Timestamp};
 
 const CODE_LIFE: Duration = Duration::from_secs(60);
@@ -112,6 +116,7 @@ impl Provider {
             .route("/authorize", get(authorize))
             .route("/token", post(token))
             .route("/end_session", get(end_session))
+            .route("/style.css", get(style))
             .layer(middleware::from_fn_with_state(Arc::clone(&provider), only_this_host))
             .with_state(provider)
     }
@@ -302,3 +307,6 @@ async fn end_session(State(provider): State<Arc<Provider>>, Query(leaving): Quer
         None => "Signed out. You can close this page.".into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;
