@@ -2,34 +2,29 @@
 
 use std::time::Duration;
 
-use bailiwick::{
-    model::Timestamp,
-    store::{
-        feed::{Feed, RevokedKind, STALE_AFTER},
-        policy_text::{TextKind, keep_policy_text, policy_text},
-        revocation::{newest_position, revoke, revoked_after},
-    },
+use bailiwick::store::{
+    feed::{Feed, RevokedKind, STALE_AFTER},
+    policy_text::{TextKind, keep_policy_text, policy_text},
+    revocation::{newest_position, revoke, revoked_after},
 };
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use crate::support::{database, eventually};
-
-const NOW: Timestamp = Timestamp::from_micros(1_795_000_000_123_456);
+use crate::support::{database, eventually, rows::NOON};
 
 #[tokio::test]
 async fn the_feed_tells_every_broker_in_order_and_from_its_beginning_on() {
     let db = database().await;
     let mut connection = db.pool.acquire().await.unwrap();
     let [old, first, second] = [1, 2, 3].map(Uuid::from_u128);
-    revoke(&mut connection, RevokedKind::Person, old, "long ago", NOW).await.unwrap();
+    revoke(&mut connection, RevokedKind::Person, old, "long ago", NOON).await.unwrap();
     let feeds = [
         Feed::open(db.pool.clone()).await.unwrap().0,
         Feed::open(db.another_pool("bailiwick_broker")).await.unwrap().0,
     ];
     let mut news = feeds.each_ref().map(Feed::subscribe);
-    revoke(&mut connection, RevokedKind::Login, first, "signed out", NOW).await.unwrap();
-    revoke(&mut connection, RevokedKind::Credential, second, "lost", NOW).await.unwrap();
+    revoke(&mut connection, RevokedKind::Login, first, "signed out", NOON).await.unwrap();
+    revoke(&mut connection, RevokedKind::Credential, second, "lost", NOON).await.unwrap();
     for (feed, news) in feeds.iter().zip(&mut news) {
         let heard = [news.recv().await.unwrap(), news.recv().await.unwrap()];
         assert_eq!(
@@ -49,10 +44,10 @@ async fn what_is_undone_was_never_told() {
     let mut connection = db.pool.acquire().await.unwrap();
     let before = newest_position(&mut connection).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
-    revoke(&mut transaction, RevokedKind::AppSession, Uuid::from_u128(1), "undone", NOW).await.unwrap();
+    revoke(&mut transaction, RevokedKind::AppSession, Uuid::from_u128(1), "undone", NOON).await.unwrap();
     transaction.rollback().await.unwrap();
     assert_eq!(revoked_after(&mut connection, before).await.unwrap(), []);
-    revoke(&mut connection, RevokedKind::AppSession, Uuid::from_u128(2), "done", NOW).await.unwrap();
+    revoke(&mut connection, RevokedKind::AppSession, Uuid::from_u128(2), "done", NOON).await.unwrap();
     let told = revoked_after(&mut connection, before).await.unwrap();
     assert_eq!((told.len(), told[0].target), (1, Uuid::from_u128(2)));
     assert_eq!(told[0].position, newest_position(&mut connection).await.unwrap());
@@ -69,7 +64,7 @@ async fn a_feed_that_cannot_be_read_is_stale_after_three_seconds_and_catches_up_
     db.restore().await;
     let target = Uuid::from_u128(3);
     let mut connection = eventually(async || db.owner.acquire().await.ok()).await;
-    revoke(&mut connection, RevokedKind::Login, target, "while nobody looked", NOW).await.unwrap();
+    revoke(&mut connection, RevokedKind::Login, target, "while nobody looked", NOON).await.unwrap();
     assert_eq!(news.recv().await.unwrap().target, target);
     eventually(async || feed.freshness().ok()).await;
 }
@@ -79,7 +74,7 @@ async fn a_text_is_kept_once_under_its_hash() {
     let db = database().await;
     let mut connection = db.pool.acquire().await.unwrap();
     for _ in 0..2 {
-        keep_policy_text(&mut connection, TextKind::Policies, "permit (…);", NOW).await.unwrap();
+        keep_policy_text(&mut connection, TextKind::Policies, "permit (…);", NOON).await.unwrap();
     }
     let hash = hex::decode("a523db3dc39793d10f43cb62e99f86582172daa54be4240740f036291b029569");
     let hash = hash.unwrap().try_into().unwrap();

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod access;
 mod feed;
 mod identity_oidc;
 mod identity_presented;
@@ -10,3 +11,4 @@ mod identity_session;
 mod migrations;
 mod proxy;
 mod store;
+mod streams;

@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "not every test needs a browser")]
 mod browser;
 mod cluster;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod court;
 mod database;
 #[allow(dead_code, reason = "not every test needs a provider")]
 pub mod issuer;
