@@ -73,7 +73,7 @@ pub fn paths(module: &[String], words: &[Word]) -> Vec<(usize, Vec<String>)> {
             "crate" | "self" | "super" if starts_a_path(words, at) => {
                 let mut here = module.to_vec();
                 here.extend(inner.iter().map(|(name, _)| name.clone()));
-                expand(&here, &here, words, at, &mut found);
+                expand(&here, words, at, &mut found);
             }
             _ => {}
         }
@@ -106,13 +106,7 @@ fn is_use_group(words: &[Word], at: usize) -> bool {
 }
 
 /// Follows one path from `at`, into its groups; returns where it ends.
-fn expand(
-    here: &[String],
-    base: &[String],
-    words: &[Word],
-    mut at: usize,
-    found: &mut Vec<(usize, Vec<String>)>,
-) -> usize {
+fn expand(base: &[String], words: &[Word], mut at: usize, found: &mut Vec<(usize, Vec<String>)>) -> usize {
     let mut path = base.to_vec();
     let line = words[at].line;
     loop {
@@ -123,7 +117,7 @@ fn expand(
             "{" => {
                 at += 1;
                 while at < words.len() && words[at].text != "}" {
-                    let end = expand(here, &path, words, at, found);
+                    let end = expand(&path, words, at, found);
                     at = skip_to_next(words, end.max(at));
                 }
                 return at + 1;

@@ -1,6 +1,14 @@
 //! The integration tests: one binary, so that it links once and starts one Postgres.
 //! A file here is a room or a walk; what they share is in `support`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on is to stop"
+)]
+
 mod support;
 
 mod access;
