@@ -9,9 +9,19 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Subcommand;
+use sqlx::PgPool;
 
 use super::{CliFault, ConfigFile, Ending, output};
-use crate::model::{Entropy, SystemEntropy};
+use crate::{
+    audit::checkpoint::Verifier,
+    config::Settings,
+    credential::{
+        Wrapping,
+        keys::{self, Inventory},
+    },
+    model::{Clock as _, Entropy, SystemClock, SystemEntropy},
+    store,
+};
 
 /// The broker's own keys.
 #[derive(Debug, Subcommand)]
@@ -34,20 +44,56 @@ impl Key {
 async fn init(config: &ConfigFile) -> Result<Ending, CliFault> {
     let settings = config.load_before_keys()?;
     let path = settings.keys.wrapping_key_file.path();
-    if make_wrapping_key(path, &SystemEntropy)
-        .map_err(|fault| CliFault::failed(format!("{}: {fault}", path.display())))?
-    {
-        output::say(format_args!(
-            "made {}; back it up with the database, neither is worth anything alone",
-            path.display()
-        ));
+    let made = make_wrapping_key(path, &SystemEntropy);
+    if made.map_err(|fault| CliFault::failed(format!("{}: {fault}", path.display())))? {
+        output::remark(format_args!("made {}", path.display()));
+        output::remark("Back it up with the database: neither is worth anything without the other.");
     }
-    Ok(Ending::Yes)
+    let pool = connect(&settings).await?;
+    let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
+    let mut change = pool.begin().await.map_err(CliFault::failed)?;
+    let inventory = keys::init(&mut change, &wrapping, settings.portal.host(), SystemClock.now(), &SystemEntropy)
+        .await
+        .map_err(CliFault::failed)?;
+    change.commit().await.map_err(CliFault::failed)?;
+    output::remark(if inventory.made {
+        "made the keys that were missing"
+    } else {
+        "there are keys already; nothing changed"
+    });
+    print(&settings, &inventory)
 }
 
 async fn show(config: &ConfigFile) -> Result<Ending, CliFault> {
-    config.load()?;
+    let settings = config.load()?;
+    let pool = connect(&settings).await?;
+    let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
+    let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
+    let inventory = keys::show(&mut db, &wrapping).await.map_err(CliFault::could_not_look)?;
+    print(&settings, &inventory)
+}
+
+async fn connect(settings: &Settings) -> Result<PgPool, CliFault> {
+    store::connect(&settings.database).await.map_err(CliFault::could_not_look)
+}
+
+fn print(settings: &Settings, inventory: &Inventory) -> Result<Ending, CliFault> {
+    let public = inventory.checkpoint_public.as_slice().try_into().map_err(CliFault::failed)?;
+    let verifier = Verifier::new(&settings.audit.origin, public).map_err(CliFault::failed)?;
+    output::remark(
+        "\nThe key that checks the log (bailiwick audit verify --key); give it to auditors, apart from the log:",
+    );
+    output::say(verifier);
+    output::remark("\nThe authority of client certificates:");
+    output::say(pem("CERTIFICATE", &inventory.authority));
     Ok(Ending::Yes)
+}
+
+/// RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = (0..text.len()).step_by(64).filter_map(|at| text.get(at..text.len().min(at + 64))).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----", lines.join("\n"))
 }
 
 /// Writes 32 random bytes, where there is no file yet. False: there is one, and it stays.
@@ -73,6 +119,13 @@ mod tests {
 
     use super::*;
     use crate::model::SeededEntropy;
+
+    #[test]
+    fn pem_has_lines_of_64() {
+        let text = pem("X", &[0; 50]);
+        let lengths: Vec<usize> = text.lines().map(str::len).collect();
+        assert_eq!(lengths, [17, 64, 4, 15]);
+    }
 
     #[test]
     fn a_wrapping_key_is_made_once_and_private() {
