@@ -1,0 +1,82 @@
+//! Which host leads where: the portal, each app and each cluster, with the certificates and client-certificate rules
+//! that belong to their names.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{Parts, StartFault};
+use crate::{
+    config::{ProxyProtocol, Settings},
+    listener::{self, HostTable, Limits, Listener, Options, ServerKey, ServerNames, Service, Trust, server_config},
+    portal,
+    proxy::{Door, KubernetesDoor, WebDoor, target::Target},
+};
+
+/// Takes the ports and puts a service behind every name.
+pub(super) async fn open(parts: &Parts) -> Result<Listener, StartFault> {
+    let settings = &parts.settings;
+    let mut table = HostTable::default();
+    let portal = Arc::new(parts.portal()?);
+    table.insert(settings.portal.host(), Service::new(portal::router(portal)))?;
+    for app in &settings.app {
+        let door = WebDoor::new(parts.door(), parts.handovers(), app.clone(), Target::of_app(app)?);
+        table.insert(app.host.name(), door.service())?;
+    }
+    for cluster in &settings.cluster {
+        let door = KubernetesDoor::new(parts.door(), cluster.clone(), Target::of_cluster(cluster)?);
+        table.insert(&cluster.host, door.service())?;
+    }
+    let names = names(parts)?.map(|names| Arc::new(ArcSwap::from_pointee(names)));
+    Ok(Listener::bind(&options(settings), names, table).await?)
+}
+
+impl Parts {
+    /// What every door needs.
+    fn door(&self) -> Door {
+        Door {
+            portal: self.settings.portal.clone(),
+            gate: self.gate.clone(),
+            callers: self.callers.clone(),
+            streams: self.streams.clone(),
+            log: self.log.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        }
+    }
+}
+
+/// Clusters ask for client certificates of our own authority; nobody else does.
+fn names(parts: &Parts) -> Result<Option<ServerNames>, StartFault> {
+    let settings = &parts.settings.listener;
+    let (Some(certificate), Some(key)) = (&settings.certificate_file, &settings.key_file) else { return Ok(None) };
+    let shown = ServerKey::read(certificate, key.path())?;
+    let mut names = ServerNames::new(server_config(&shown, None)?);
+    let authority = [parts.authority.certificate().clone()];
+    for cluster in &parts.settings.cluster {
+        names.insert(&cluster.host, server_config(&shown, Some(&authority))?)?;
+    }
+    Ok(Some(names))
+}
+
+fn options(settings: &Settings) -> Options {
+    let listener = &settings.listener;
+    Options {
+        http: listener.http,
+        https: listener.https.into_iter().chain(settings.cluster.iter().filter_map(|cluster| cluster.listen)).collect(),
+        limits: Limits {
+            handshake: listener.handshake_timeout,
+            header: listener.header_timeout,
+            idle: listener.idle_timeout,
+            body: listener.body_timeout,
+            ..Limits::default()
+        },
+        trust: Trust {
+            proxies: listener.trusted_proxies.clone(),
+            proxy_protocol: match listener.proxy_protocol {
+                ProxyProtocol::Off => listener::ProxyProtocol::Off,
+                ProxyProtocol::V2 => listener::ProxyProtocol::V2,
+            },
+        },
+    }
+}

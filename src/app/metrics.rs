@@ -1,0 +1,81 @@
+//! What `/metrics` shows, read from the parts at the moment somebody asks. Counts and states only: no names of people,
+//! apps' paths or anything else from a request becomes a label.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, family::Family, gauge::ConstGauge, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::{access::Gate, audit::Log, store::feed::Feed, streams::Streams};
+
+/// A registry whose values are read when it is asked.
+pub(super) fn registry(parts: Readings) -> Arc<Registry> {
+    let mut registry = Registry::with_prefix("bailiwick");
+    let build = Family::<Vec<(String, String)>, Gauge>::default();
+    build.get_or_create(&vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+    registry.register("build_info", "Which version runs", build);
+    registry.register_collector(Box::new(parts));
+    Arc::new(registry)
+}
+
+/// The parts that are read.
+pub(super) struct Readings {
+    pub(super) gate: Gate,
+    pub(super) log: Log,
+    pub(super) feed: Feed,
+    pub(super) streams: Streams,
+}
+
+impl Collector for Readings {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counters = self.gate.counters();
+        let decisions = [
+            ("allowed", "Requests permitted", &counters.allowed),
+            ("denied", "Requests denied", &counters.denied),
+            ("step_up", "Requests for a fresh passkey", &counters.step_up),
+            ("unavailable", "Requests refused because something could not be decided or recorded", &counters.unavailable),
+        ];
+        for (name, help, value) in decisions {
+            total(&mut encoder, &format!("requests_{name}"), help, value.load(Ordering::Relaxed))?;
+        }
+        let health = self.log.health();
+        total(&mut encoder, "log_lost_entries", "Entries that could not be kept", health.lost)?;
+        let rules = self.gate.live().state();
+        let now = [
+            ("log_up", "Whether the audit log takes entries", i64::from(self.log.alive())),
+            ("log_waiting", "Entries that wait to be recorded", whole(health.waiting)),
+            ("log_size", "Entries in the audit log", whole(health.size)),
+            ("log_signed", "Entries that the newest checkpoint covers", whole(health.signed)),
+            ("feed_up", "Whether revocations are seen in time", i64::from(self.feed.freshness().is_ok())),
+            ("streams_open", "Streams that are open", whole(self.streams.count())),
+            ("policy_rules", "Rules in force", whole(rules.rules)),
+            ("policy_fault", "Whether newer rules were not taken", i64::from(rules.fault.is_some())),
+        ];
+        for (name, help, value) in now {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Readings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readings")
+    }
+}
+
+fn total(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), fmt::Error> {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+fn whole(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}

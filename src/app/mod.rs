@@ -1,0 +1,272 @@
+//! Composition: settings, a clock and entropy become running parts, and stop in good order. `serve`, the demonstration
+//! and the tests all start here. Holds no logic of its own.
+
+mod doors;
+mod metrics;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    access::{AccessFault, Gate, Live},
+    audit::{Draft, Event, Log, LogFault, Unrecorded},
+    config::Settings,
+    credential::{Authority, CredentialFault, Issuer, Wrapping, keys},
+    identity::{
+        Callers, CommandLines, Handovers, IdentityFault, Logins, Passkeys, Provider, Sessions,
+    },
+    listener::{Listener, ListenerFault, StatusListener, TlsFault},
+    model::{BrokerId, Clock, Entropy},
+    outbound::{Outbound, OutboundFault, Plain, Route},
+    portal::PortalState,
+    proxy::{DoorFault, target::TargetFault},
+    store::{self, StoreFault, feed::Feed},
+    streams::{Streams, Watched},
+};
+
+/// Why a broker does not start. Each says what to do about it, where there is something to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// The schema is older than this binary.
+    #[error("the database lacks migrations ({}): run `bailiwick migrate`", .0.join(", "))]
+    Unmigrated(Vec<String>),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogFault),
+    /// The rules.
+    #[error(transparent)]
+    Access(#[from] AccessFault),
+    /// The keys.
+    #[error("{0}. If there are no keys yet, run `bailiwick key init`")]
+    Credential(#[from] CredentialFault),
+    /// Sign-in.
+    #[error(transparent)]
+    Identity(#[from] IdentityFault),
+    /// The client for the provider.
+    #[error(transparent)]
+    Outbound(#[from] OutboundFault),
+    /// The sockets.
+    #[error(transparent)]
+    Listener(#[from] ListenerFault),
+    /// The server certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
+    /// An app or cluster behind the broker.
+    #[error(transparent)]
+    Target(#[from] TargetFault),
+    /// That the broker starts could not be recorded.
+    #[error("the start could not be recorded: {0}")]
+    Unrecorded(#[from] Unrecorded),
+}
+
+/// A broker that runs.
+pub struct Running {
+    /// Where it listens: plain HTTP first, if any, then the TLS ports in the order of the configuration.
+    pub addresses: Vec<SocketAddr>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub status: Option<SocketAddr>,
+    /// This process in the log.
+    pub broker: BrokerId,
+    parts: Parts,
+    stop: CancellationToken,
+    serving: TaskTracker,
+    watching: Vec<JoinHandle<()>>,
+}
+
+/// What the doors and the portal are made of.
+pub(crate) struct Parts {
+    settings: Arc<Settings>,
+    pool: PgPool,
+    log: Log,
+    gate: Gate,
+    feed: Feed,
+    streams: Streams,
+    callers: Callers,
+    authority: Arc<Authority>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// Starts a broker. It serves when this returns.
+pub async fn start(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Running, StartFault> {
+    let broker = BrokerId::random(entropy.as_ref());
+    let (parts, watching) = Parts::assemble(Arc::new(settings), broker, clock, entropy).await?;
+    let stop = CancellationToken::new();
+    let serving = TaskTracker::new();
+
+    let listener = doors::open(&parts).await?;
+    let status = StatusListener::bind(
+        parts.settings.listener.status,
+        parts.readiness(),
+        metrics::registry(parts.readings()),
+    )
+    .await?;
+    parts.record(Event::BrokerStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        configuration: parts.settings.digest.clone(),
+    })
+    .await?;
+
+    let (addresses, status_address) = (listener.addresses(), status.address());
+    serving.spawn(listener.serve(stop.clone()));
+    serving.spawn(status.serve(stop.clone()));
+    serving.close();
+    Ok(Running { addresses, status: status_address, broker, parts, stop, serving, watching })
+}
+
+impl Running {
+    /// Stops in good order: streams are closed, requests finish, outcomes are recorded.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.parts.streams.drain(PATIENCE).await;
+        self.serving.wait().await;
+        // An entry that cannot be written any more is closed by the next broker's sweep.
+        let _ = self.parts.record(Event::BrokerStopped {}).await;
+        self.parts.log.close().await;
+        for task in self.watching {
+            task.abort();
+        }
+        self.parts.pool.close().await;
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Parts {
+    async fn assemble(
+        settings: Arc<Settings>,
+        broker: BrokerId,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<(Self, Vec<JoinHandle<()>>), StartFault> {
+        let pool = store::connect(&settings.database).await?;
+        let missing = store::pending_migrations(&pool).await?;
+        if !missing.is_empty() {
+            return Err(StartFault::Unmigrated(missing));
+        }
+        let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
+        let mut connection = pool.acquire().await.map_err(StoreFault::from)?;
+        let authority = Arc::new(Authority::load(&mut connection, &wrapping).await?);
+        let checkpoint = keys::checkpoint(&mut connection, &wrapping).await?;
+        drop(connection);
+
+        let log = Log::open(&pool, &settings.audit, broker, checkpoint, &clock, &entropy).await?;
+        let (live, rules_watch) =
+            Live::open(settings.policy.clone(), pool.clone(), log.clone(), Arc::clone(&clock)).await?;
+        let (feed, feed_watch) = Feed::open(pool.clone()).await?;
+        let gate = Gate::new(live, log.clone(), feed.clone(), Arc::clone(&clock));
+        let watched = Watched {
+            feed: feed.clone(),
+            gate: gate.clone(),
+            log: log.clone(),
+            pool: pool.clone(),
+            idle: settings.login.idle,
+        };
+        let (streams, streams_watch) = Streams::open(watched, Arc::clone(&clock), Arc::clone(&entropy));
+        let certificate = authority.certificate().clone();
+        let callers =
+            Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()));
+        let parts = Self { settings, pool, log, gate, feed, streams, callers, authority, clock, entropy };
+        Ok((parts, vec![rules_watch, feed_watch, streams_watch]))
+    }
+
+    /// What the portal stands on.
+    fn portal(&self) -> Result<PortalState, StartFault> {
+        let (pool, log) = (self.pool.clone(), self.log.clone());
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        let settings = &self.settings;
+        let providers = settings.provider.iter().map(|provider| self.provider(provider)).collect::<Result<_, _>>()?;
+        Ok(PortalState {
+            settings: Arc::clone(settings),
+            pool: pool.clone(),
+            gate: self.gate.clone(),
+            callers: self.callers.clone(),
+            logins: Logins::new(
+                pool.clone(),
+                log.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+                settings.login.clone(),
+                providers,
+            ),
+            passkeys: Passkeys::new(
+                &settings.portal,
+                pool.clone(),
+                log.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )?,
+            handovers: self.handovers(),
+            command_lines: CommandLines::new(
+                pool.clone(),
+                log.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+                self.callers.clone(),
+            ),
+            issuer: Issuer::new(
+                Arc::clone(&self.authority),
+                pool.clone(),
+                log,
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+                settings.login.clone(),
+            ),
+            sessions: Sessions::new(pool, Arc::clone(&clock), Arc::clone(&entropy), settings.login.absolute),
+            clock,
+            entropy,
+        })
+    }
+
+    fn provider(&self, settings: &crate::config::Provider) -> Result<Provider, StartFault> {
+        let host = settings.issuer.url().host_str().unwrap_or_default().to_owned();
+        let route = Route {
+            ca_file: settings.ca_file.clone(),
+            resolve: settings.resolve.map(|address| (host, address)).into_iter().collect(),
+            plain: Plain::Loopback,
+        };
+        let outbound = Outbound::new(route)?;
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Ok(Provider::new(settings.clone(), &self.settings.portal, outbound, clock, entropy)?)
+    }
+
+    fn handovers(&self) -> Handovers {
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Handovers::new(self.pool.clone(), clock, entropy, self.callers.clone())
+    }
+
+    /// Ready while the log takes entries and revocations are seen in time.
+    fn readiness(&self) -> crate::listener::Readiness {
+        let (log, feed) = (self.log.clone(), self.feed.clone());
+        Arc::new(move || {
+            if !log.alive() {
+                return Err("the audit log does not take entries".to_owned());
+            }
+            feed.freshness().map(|_| ()).map_err(|stale| stale.to_string())
+        })
+    }
+
+    fn readings(&self) -> metrics::Readings {
+        metrics::Readings {
+            gate: self.gate.clone(),
+            log: self.log.clone(),
+            feed: self.feed.clone(),
+            streams: self.streams.clone(),
+        }
+    }
+
+    async fn record(&self, event: Event) -> Result<(), Unrecorded> {
+        let draft = Draft { caller: None, event, happened_at: self.clock.now(), request: None };
+        self.log.append(draft).await.map(|_| ())
+    }
+}
