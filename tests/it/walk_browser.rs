@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use crate::support::{self, Site, browser::Browser};
+use crate::support::{self, Site, browser::Browser, person::at_the_provider};
 
 const RULES: &str = r#"
 @id("enrol-here") permit (principal, action == Action::"enrol", resource) when { context.address.isLoopback() };
@@ -23,7 +23,6 @@ async fn a_person_enrols_signs_in_and_opens_the_app_and_the_log_says_so() {
     browser.visit(site.wiki.as_str()).await;
     browser.reads("Sign in").await;
     browser.picture("sign-in").await;
-    browser.click("form[action='/sign-in'] button").await;
     at_the_provider(&browser, "bob").await;
     browser.reads("Register your passkey").await;
     browser.picture("enrolment").await;
@@ -58,19 +57,11 @@ async fn a_person_enrols_signs_in_and_opens_the_app_and_the_log_says_so() {
 async fn an_administrator_reads_the_log(site: &Site) {
     let browser = Browser::open().await;
     browser.visit(site.portal.join("/audit").unwrap().as_str()).await;
-    browser.click("form[action='/sign-in'] button").await;
     at_the_provider(&browser, "alice").await;
     browser.reads("Register your passkey").await;
     browser.click("form[data-ceremony] button").await;
     browser.reads("corp/bob").await;
     browser.picture("audit").await;
-}
-
-/// The provider's own page: any password will do there.
-async fn at_the_provider(browser: &Browser, who: &str) {
-    browser.fill("input[name=login]", who).await;
-    browser.fill("input[name=password]", "any").await;
-    browser.click("button[type=submit]").await;
 }
 
 async fn the_log_holds(site: &Site, kinds: &[&str]) {

@@ -73,6 +73,11 @@ impl Browser {
         self.driver.find(By::Css("body")).await.unwrap().text().await.unwrap()
     }
 
+    /// The value of a cookie of the page that is shown.
+    pub async fn cookie(&self, name: &str) -> String {
+        self.driver.get_named_cookie(name).await.unwrap().value
+    }
+
     /// Keeps a picture, where `SCREENSHOTS` names a folder.
     pub async fn picture(&self, name: &str) {
         if let Some(folder) = std::env::var_os("SCREENSHOTS") {
