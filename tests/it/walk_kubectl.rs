@@ -11,7 +11,7 @@ use crate::support::{
 /// Staff read everything in the cluster but `payments` and `kube-system`, and run commands in `default`.
 pub const RULES: &str = r#"
 @id("enrol-here") permit (principal, action == Action::"enrol", resource) when { context.address.isLoopback() };
-@id("portal") permit (principal, action in [Action::"home", Action::"authorizeCommandLine"], resource);
+@id("portal") permit (principal, action in [Action::"home", Action::"authorizeCommandLine", Action::"listSessions"], resource);
 @id("own-sessions") permit (principal, action == Action::"endSession", resource) when { resource.owner == principal };
 @id("staff-use-the-wiki") permit (principal in Group::"staff", action, resource in App::"wiki");
 @id("staff-get-certificates") permit (principal in Group::"staff", action == Action::"issue", resource == k8s::Cluster::"demo");
