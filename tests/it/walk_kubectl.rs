@@ -34,8 +34,8 @@ async fn kubectl_gets_what_the_rules_allow_as_the_real_user_and_nothing_else() {
 
     let (code, pods) = bob.kubectl_prints(&["get", "pods", "-n", "default"]);
     assert!(code == Some(0) && pods.contains("web-0"), "{pods}");
-    let seen = cluster.audit_log();
-    assert!(seen.lines().any(|line| line.contains("access-broker") && line.contains("\"corp:bob\"")), "no bob in:\n{seen}");
+    let as_bob = |line: &str| line.contains("access-broker") && line.contains("\"corp:bob\"");
+    support::eventually(|| cluster.audit_log().lines().any(as_bob)).await;
 
     let (code, refused) = bob.kubectl_prints(&["get", "pods", "-n", "payments"]);
     assert_eq!(code, Some(1), "{refused}");

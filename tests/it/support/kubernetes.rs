@@ -27,7 +27,7 @@ impl Kubernetes {
         self.folder.path().join("broker.kubeconfig")
     }
 
-    /// What the API server has recorded so far, a line each.
+    /// What the API server has recorded so far, a line each. A line may come a moment after its answer.
     pub fn audit_log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap()
     }
@@ -57,7 +57,19 @@ impl Kubernetes {
             .any(|line| line.starts_with("READY"));
         let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
         assert!(ready, "the control plane did not start:\n{}", log());
-        Self { folder, _process: process }
+        let running = Self { folder, _process: process };
+        running.admit_staff();
+        running
+    }
+
+    /// The cluster itself lets the tests' people do more than the broker's rules will.
+    fn admit_staff(&self) {
+        for role in ["view", "demo:exec"] {
+            let (name, role) = (format!("staff-{}", role.replace(':', "-")), format!("--clusterrole={role}"));
+            let binding = ["create", "clusterrolebinding", &name, &role, "--group=corp:staff"];
+            let output = self.administrator().args(binding).output().unwrap();
+            assert!(output.status.success(), "{}", printed(&output));
+        }
     }
 }
 
