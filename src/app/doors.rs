@@ -10,40 +10,24 @@ use crate::{
     config::{ProxyProtocol, Settings},
     listener::{self, HostTable, Limits, Listener, Options, ServerKey, ServerNames, Service, Trust, server_config},
     portal,
-    proxy::{Door, KubernetesDoor, WebDoor, target::Target},
+    proxy::{KubernetesDoor, WebDoor},
 };
 
 /// Takes the ports and puts a service behind every name.
 pub(super) async fn open(parts: &Parts) -> Result<Listener, StartFault> {
     let settings = &parts.settings;
+    let rooms = parts.rooms();
     let mut table = HostTable::default();
-    let portal = Arc::new(parts.portal()?);
-    table.insert(settings.portal.host(), Service::new(portal::router(portal)))?;
+    table.insert(settings.portal.host(), Service::new(portal::router(parts.portal()?)))?;
     for app in &settings.app {
-        let door = WebDoor::new(parts.door(), parts.handovers(), app.clone(), Target::of_app(app)?);
-        table.insert(app.host.name(), door.service())?;
+        table.insert(app.host.name(), WebDoor::new(app, &settings.portal, rooms.clone())?.service())?;
     }
     for cluster in &settings.cluster {
-        let door = KubernetesDoor::new(parts.door(), cluster.clone(), Target::of_cluster(cluster)?);
+        let door = KubernetesDoor::new(cluster, &settings.provider, rooms.clone())?;
         table.insert(&cluster.host, door.service())?;
     }
     let names = names(parts)?.map(|names| Arc::new(ArcSwap::from_pointee(names)));
     Ok(Listener::bind(&options(settings), names, table).await?)
-}
-
-impl Parts {
-    /// What every door needs.
-    fn door(&self) -> Door {
-        Door {
-            portal: self.settings.portal.clone(),
-            gate: self.gate.clone(),
-            callers: self.callers.clone(),
-            streams: self.streams.clone(),
-            log: self.log.clone(),
-            clock: Arc::clone(&self.clock),
-            entropy: Arc::clone(&self.entropy),
-        }
-    }
 }
 
 /// Clusters ask for client certificates of our own authority; nobody else does.

@@ -22,7 +22,7 @@ use crate::{
     model::{BrokerId, Clock, Entropy},
     outbound::{Outbound, OutboundFault, Plain, Route},
     portal::PortalState,
-    proxy::{DoorFault, target::TargetFault},
+    proxy::{Refusals, Rooms, TargetFault},
     store::{self, StoreFault, feed::Feed},
     streams::{Streams, Watched},
 };
@@ -180,13 +180,27 @@ impl Parts {
         Ok((parts, vec![rules_watch, feed_watch, streams_watch]))
     }
 
+    /// What every door needs.
+    fn rooms(&self) -> Rooms {
+        Rooms {
+            callers: self.callers.clone(),
+            handovers: self.handovers(),
+            gate: self.gate.clone(),
+            log: self.log.clone(),
+            refusals: Refusals::new(self.log.clone(), Arc::clone(&self.clock)),
+            streams: self.streams.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        }
+    }
+
     /// What the portal stands on.
-    fn portal(&self) -> Result<PortalState, StartFault> {
+    fn portal(&self) -> Result<Arc<PortalState>, StartFault> {
         let (pool, log) = (self.pool.clone(), self.log.clone());
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
         let settings = &self.settings;
         let providers = settings.provider.iter().map(|provider| self.provider(provider)).collect::<Result<_, _>>()?;
-        Ok(PortalState {
+        Ok(Arc::new(PortalState {
             settings: Arc::clone(settings),
             pool: pool.clone(),
             gate: self.gate.clone(),
@@ -225,7 +239,7 @@ impl Parts {
             sessions: Sessions::new(pool, Arc::clone(&clock), Arc::clone(&entropy), settings.login.absolute),
             clock,
             entropy,
-        })
+        }))
     }
 
     fn provider(&self, settings: &crate::config::Provider) -> Result<Provider, StartFault> {

@@ -34,9 +34,15 @@ impl Serve {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         self.start_log()?;
         let settings = self.config.load()?;
-        let _ = settings;
-        // The seam: app::serve(settings, told_to_stop()).
+        let running = app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy))
+            .await
+            .map_err(|fault| CliFault::failed(fault.to_string()))?;
+        let addresses: Vec<String> = running.addresses.iter().map(ToString::to_string).collect();
+        let status = running.status.map(|at| at.to_string());
+        tracing::info!(broker = %running.broker, addresses = addresses.join(" "), status, "serving");
         told_to_stop().await;
+        tracing::info!("stopping");
+        running.stop().await;
         Ok(Ending::Yes)
     }
 
