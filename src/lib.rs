@@ -4,6 +4,7 @@
 //! ([`audit`]), **do** it ([`proxy`], [`portal`], [`credential`]).
 
 pub mod access;
+pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod config;

@@ -40,7 +40,11 @@ impl Collector for Readings {
             ("allowed", "Requests permitted", &counters.allowed),
             ("denied", "Requests denied", &counters.denied),
             ("step_up", "Requests for a fresh passkey", &counters.step_up),
-            ("unavailable", "Requests refused because something could not be decided or recorded", &counters.unavailable),
+            (
+                "unavailable",
+                "Requests refused because something could not be decided or recorded",
+                &counters.unavailable,
+            ),
         ];
         for (name, help, value) in decisions {
             total(&mut encoder, &format!("requests_{name}"), help, value.load(Ordering::Relaxed))?;

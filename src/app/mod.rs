@@ -12,13 +12,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::{AccessFault, Gate, Live},
-    audit::{Draft, Event, Log, LogFault, Unrecorded},
+    audit::{
+        Draft, Event, Limits, Log, LogFault, Tasks, Unrecorded,
+        checkpoint::{CheckpointFault, CheckpointSigner},
+    },
     config::Settings,
     credential::{Authority, CredentialFault, Issuer, Wrapping, keys},
-    identity::{
-        Callers, CommandLines, Handovers, IdentityFault, Logins, Passkeys, Provider, Sessions,
-    },
-    listener::{Listener, ListenerFault, StatusListener, TlsFault},
+    identity::{Callers, CommandLines, Handovers, IdentityFault, Logins, Passkeys, Provider, Sessions},
+    listener::{ListenerFault, StatusListener, TlsFault},
     model::{BrokerId, Clock, Entropy},
     outbound::{Outbound, OutboundFault, Plain, Route},
     portal::PortalState,
@@ -39,6 +40,9 @@ pub enum StartFault {
     /// The log.
     #[error(transparent)]
     Log(#[from] LogFault),
+    /// The log's name cannot sign.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointFault),
     /// The rules.
     #[error(transparent)]
     Access(#[from] AccessFault),
@@ -77,6 +81,7 @@ pub struct Running {
     stop: CancellationToken,
     serving: TaskTracker,
     watching: Vec<JoinHandle<()>>,
+    recording: Tasks,
 }
 
 /// What the doors and the portal are made of.
@@ -100,28 +105,26 @@ pub async fn start(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Running, StartFault> {
     let broker = BrokerId::random(entropy.as_ref());
-    let (parts, watching) = Parts::assemble(Arc::new(settings), broker, clock, entropy).await?;
+    let (parts, recording, watching) = Parts::assemble(Arc::new(settings), broker, clock, entropy).await?;
     let stop = CancellationToken::new();
     let serving = TaskTracker::new();
 
     let listener = doors::open(&parts).await?;
-    let status = StatusListener::bind(
-        parts.settings.listener.status,
-        parts.readiness(),
-        metrics::registry(parts.readings()),
-    )
-    .await?;
-    parts.record(Event::BrokerStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        configuration: parts.settings.digest.clone(),
-    })
-    .await?;
+    let status =
+        StatusListener::bind(parts.settings.listener.status, parts.readiness(), metrics::registry(parts.readings()))
+            .await?;
+    parts
+        .record(Event::BrokerStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration: parts.settings.digest.clone(),
+        })
+        .await?;
 
     let (addresses, status_address) = (listener.addresses(), status.address());
     serving.spawn(listener.serve(stop.clone()));
     serving.spawn(status.serve(stop.clone()));
     serving.close();
-    Ok(Running { addresses, status: status_address, broker, parts, stop, serving, watching })
+    Ok(Running { addresses, status: status_address, broker, parts, stop, serving, watching, recording })
 }
 
 impl Running {
@@ -132,7 +135,7 @@ impl Running {
         self.serving.wait().await;
         // An entry that cannot be written any more is closed by the next broker's sweep.
         let _ = self.parts.record(Event::BrokerStopped {}).await;
-        self.parts.log.close().await;
+        self.recording.stop(PATIENCE).await;
         for task in self.watching {
             task.abort();
         }
@@ -148,7 +151,7 @@ impl Parts {
         broker: BrokerId,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-    ) -> Result<(Self, Vec<JoinHandle<()>>), StartFault> {
+    ) -> Result<(Self, Tasks, Vec<JoinHandle<()>>), StartFault> {
         let pool = store::connect(&settings.database).await?;
         let missing = store::pending_migrations(&pool).await?;
         if !missing.is_empty() {
@@ -160,7 +163,10 @@ impl Parts {
         let checkpoint = keys::checkpoint(&mut connection, &wrapping).await?;
         drop(connection);
 
-        let log = Log::open(&pool, &settings.audit, broker, checkpoint, &clock, &entropy).await?;
+        let signer = CheckpointSigner::new(&settings.audit.origin, checkpoint.id, checkpoint.pair)?;
+        let limits = Limits { wait: settings.audit.wait, ..Limits::default() };
+        let (log, recording) =
+            Log::open(pool.clone(), signer, broker, Arc::clone(&clock), Arc::clone(&entropy), limits).await?;
         let (live, rules_watch) =
             Live::open(settings.policy.clone(), pool.clone(), log.clone(), Arc::clone(&clock)).await?;
         let (feed, feed_watch) = Feed::open(pool.clone()).await?;
@@ -177,7 +183,7 @@ impl Parts {
         let callers =
             Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()));
         let parts = Self { settings, pool, log, gate, feed, streams, callers, authority, clock, entropy };
-        Ok((parts, vec![rules_watch, feed_watch, streams_watch]))
+        Ok((parts, recording, vec![rules_watch, feed_watch, streams_watch]))
     }
 
     /// What every door needs.

@@ -1,11 +1,18 @@
 //! `bailiwick serve`: runs the broker until it is told to stop.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use super::{CliFault, ConfigFile, Ending};
+use crate::{
+    app,
+    model::{SystemClock, SystemEntropy},
+};
 
 /// Run the broker.
 ///
