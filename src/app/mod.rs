@@ -6,6 +6,7 @@ mod metrics;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -163,7 +164,8 @@ impl Parts {
         let checkpoint = keys::checkpoint(&mut connection, &wrapping).await?;
         drop(connection);
 
-        let signer = CheckpointSigner::new(&settings.audit.origin, checkpoint.id, checkpoint.pair)?;
+        let signer =
+            CheckpointSigner::from_seed(&settings.audit.origin, checkpoint.id, checkpoint.seed.expose_secret())?;
         let limits = Limits { wait: settings.audit.wait, ..Limits::default() };
         let (log, recording) =
             Log::open(pool.clone(), signer, broker, Arc::clone(&clock), Arc::clone(&entropy), limits).await?;

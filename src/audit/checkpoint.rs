@@ -60,17 +60,12 @@ pub struct Verifier {
 }
 
 impl CheckpointSigner {
-    /// The signer of the log `origin`; `key` is the row that keeps the pair.
-    pub fn new(origin: &str, key: Uuid, pair: Ed25519KeyPair) -> Result<Self, CheckpointFault> {
-        let public = pair.public_key().as_ref().try_into();
-        let public = public.map_err(|_| CheckpointFault::Key("an Ed25519 key".to_owned()))?;
-        Ok(Self { key, pair, verifier: Verifier::new(origin, public)? })
-    }
-
-    /// The same, from an Ed25519 seed.
+    /// The signer of the log `origin`, from an Ed25519 seed; `key` is the row that keeps it.
     pub fn from_seed(origin: &str, key: Uuid, seed: &[u8; 32]) -> Result<Self, CheckpointFault> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed);
-        Self::new(origin, key, pair.map_err(|_| CheckpointFault::Key("an Ed25519 seed".to_owned()))?)
+        let refused = || CheckpointFault::Key("an Ed25519 seed".to_owned());
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| refused())?;
+        let public = pair.public_key().as_ref().try_into().map_err(|_| refused())?;
+        Ok(Self { key, pair, verifier: Verifier::new(origin, public)? })
     }
 
     /// The name of the log.

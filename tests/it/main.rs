@@ -18,5 +18,8 @@ mod identity_presented;
 mod identity_session;
 mod migrations;
 mod proxy;
+mod revocation;
 mod store;
 mod streams;
+mod walk_browser;
+mod walk_kubectl;

@@ -35,12 +35,13 @@ async fn kubectl_gets_what_the_rules_allow_as_the_real_user_and_nothing_else() {
     let (code, pods) = bob.kubectl_prints(&["get", "pods", "-n", "default"]);
     assert!(code == Some(0) && pods.contains("web-0"), "{pods}");
     let as_bob = |line: &str| line.contains("access-broker") && line.contains("\"corp:bob\"");
-    support::eventually(|| cluster.audit_log().lines().any(as_bob)).await;
+    support::eventually(async || cluster.audit_log().lines().any(as_bob).then_some(())).await;
 
     let (code, refused) = bob.kubectl_prints(&["get", "pods", "-n", "payments"]);
     assert_eq!(code, Some(1), "{refused}");
     assert!(refused.contains("The payments namespace is closed."), "{refused}");
-    let bobs = |text: &str| text.lines().filter(|line| line.contains("\"corp:bob\"") && line.contains("\"payments\"")).count();
+    let bobs =
+        |text: &str| text.lines().filter(|line| line.contains("\"corp:bob\"") && line.contains("\"payments\"")).count();
     assert_eq!(bobs(&cluster.audit_log()), 0, "a refused request has reached the API server");
 
     let script = "echo out; echo err >&2; exit 7";

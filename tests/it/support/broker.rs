@@ -128,12 +128,8 @@ upstream = "http://{upstream}"
     /// Runs the program against this site's configuration; it must succeed.
     pub fn bailiwick(&self, arguments: &[&str]) -> String {
         let config = self.folder.path().join(format!("bailiwick-{}.toml", self.ports.http));
-        let output = Command::new(env!("CARGO_BIN_EXE_bailiwick"))
-            .args(arguments)
-            .arg("--config")
-            .arg(config)
-            .output()
-            .unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_bailiwick")).args(arguments).arg("--config").arg(config).output().unwrap();
         let printed = super::kubernetes::printed(&output);
         assert!(output.status.success(), "bailiwick {arguments:?}: {printed}");
         printed

@@ -1,23 +1,34 @@
 //! What the integration tests stand on: a private Postgres for this process and a fresh database for each test.
 //! Promises that nothing outlives the test process, however it ends, and that fsync is on.
 
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod broker;
 #[allow(dead_code, reason = "not every test needs a browser")]
-mod browser;
+pub mod browser;
 mod cluster;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod court;
 mod database;
 #[allow(dead_code, reason = "not every test needs a provider")]
 pub mod issuer;
+#[allow(dead_code, reason = "not every test needs a cluster")]
+pub mod kubernetes;
+#[allow(dead_code, reason = "not every test needs a person")]
+pub mod person;
 #[allow(dead_code, reason = "not every test needs a provider")]
 pub mod provider;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod rows;
+pub mod upstream;
 
 use std::time::Duration;
 
 #[allow(unused_imports, reason = "each test file takes what it needs")]
+pub use broker::Site;
+#[allow(unused_imports, reason = "each test file takes what it needs")]
 pub use database::{TestDb, database};
+pub use provider::CertifiedProvider;
+pub use upstream::Upstream;
 
 /// Asks until there is an answer.
 pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
