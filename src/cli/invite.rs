@@ -1,17 +1,26 @@
 //! `bailiwick invite`: an operator's word, recorded, that a person may register a first passkey. This is how the first
 //! administrator comes in.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
 
 use super::{CliFault, ConfigFile, Ending, output};
-use crate::{config::Provider, model::ProviderName};
+use crate::{
+    audit::{Limits, Log, Tasks, checkpoint::CheckpointSigner},
+    config::{Provider, Settings},
+    credential::{Wrapping, keys},
+    identity::Invitations,
+    model::{BrokerId, Clock, Entropy, Identity, ProviderName, SystemClock, SystemEntropy},
+    store,
+};
 
 /// Invite a person to register a first passkey.
 ///
-/// Counts once, and only where a rule on the action enrol asks for `context.invited`. Needs the wrapping key and the
-/// database, so it is for whoever runs the broker.
+/// Counts once, for some days, and only where a rule on the action enrol asks for `context.invited`. Writes to the
+/// database and the log, so it is for whoever runs the broker.
 #[derive(Debug, Args)]
 pub(super) struct Invite {
     #[command(flatten)]
@@ -22,23 +31,54 @@ pub(super) struct Invite {
     /// The person's subject at that provider (its `sub` claim, never an e-mail address)
     #[arg(long, value_name = "SUBJECT")]
     subject: String,
-    /// How long the invitation is open
-    #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
-    open_for: Duration,
 }
+
+/// How long the log may take to record what is left and to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Invite {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let settings = self.config.load()?;
-        let provider = self.find(&settings.provider)?;
-        output::say(format_args!("{}/{} is invited for {:?}", provider.name, self.subject, self.open_for));
+        let person = self.person(&settings.provider)?;
+        let pool = store::connect(&settings.database).await.map_err(CliFault::could_not_look)?;
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let (log, tasks) = open_log(&settings, pool, clock.clone(), entropy.clone()).await?;
+        let invited = Invitations::new(log, clock, entropy).invite_as_operator(&person).await;
+        tasks.stop(PATIENCE).await;
+        let until = invited.map_err(CliFault::failed)?;
+        output::say(format_args!("{}/{} may register a first passkey until {until}", person.provider, person.subject));
         Ok(Ending::Yes)
     }
 
-    fn find<'a>(&self, providers: &'a [Provider]) -> Result<&'a Provider, CliFault> {
-        providers.iter().find(|provider| provider.name == self.provider).ok_or_else(|| {
+    fn person(&self, providers: &[Provider]) -> Result<Identity, CliFault> {
+        let Some(provider) = providers.iter().find(|provider| provider.name == self.provider) else {
             let known: Vec<&str> = providers.iter().map(|provider| provider.name.as_str()).collect();
-            CliFault::could_not_look(format!("there is no provider `{}`; known: {}", self.provider, known.join(", ")))
+            let message = format!("there is no provider `{}`; known: {}", self.provider, known.join(", "));
+            return Err(CliFault::could_not_look(message));
+        };
+        Ok(Identity {
+            provider: provider.name.clone(),
+            issuer: provider.issuer.as_str().to_owned(),
+            subject: self.subject.clone(),
+            name: self.subject.clone(),
         })
     }
+}
+
+/// Opens the log as a broker of its own that lives for this one entry.
+async fn open_log(
+    settings: &Settings,
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<(Log, Tasks), CliFault> {
+    let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
+    let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
+    let key = keys::checkpoint(&mut db, &wrapping).await.map_err(CliFault::could_not_look)?;
+    drop(db);
+    let signer = CheckpointSigner::from_seed(&settings.audit.origin, key.id, key.seed.expose_secret())
+        .map_err(CliFault::could_not_look)?;
+    let broker = BrokerId::random(entropy.as_ref());
+    let limits = Limits { wait: settings.audit.wait, ..Limits::default() };
+    Log::open(pool, signer, broker, clock, entropy, limits).await.map_err(CliFault::could_not_look)
 }
