@@ -12,6 +12,8 @@
 mod support;
 
 mod access;
+mod audit_failure;
+mod audit_log;
 mod feed;
 mod identity_oidc;
 mod identity_presented;

@@ -47,6 +47,11 @@ impl TestDb {
         pool(&Cluster::running().url(role, &self.name))
     }
 
+    /// The directory of the server's socket.
+    pub fn socket(&self) -> &std::path::Path {
+        &Cluster::running().socket
+    }
+
     /// Ends every connection to this database and lets no new one in.
     pub async fn cut_off(&self) {
         administer(format!("alter database {} allow_connections false", self.name)).await;

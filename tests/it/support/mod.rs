@@ -5,6 +5,11 @@
 pub mod broker;
 #[allow(dead_code, reason = "not every test needs a browser")]
 pub mod browser;
+pub mod audit;
+#[allow(dead_code, reason = "not every test needs a browser")]
+mod browser;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod chaos;
 mod cluster;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod court;

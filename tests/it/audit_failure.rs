@@ -1,0 +1,307 @@
+//! The log when things break, each at one exact moment: lost COMMITs, a database that is away, callers who give up,
+//! brokers that die, a database that is not what it was. Whatever happens: no receipt without an entry, no entry twice,
+//! recovery without a hand.
+
+use std::{sync::Arc, time::Duration};
+
+use bailiwick::{
+    audit::{ClosedBy, Draft, Event, Limits, State, Unrecorded},
+    model::{SystemClock, Timestamp, Verdict},
+};
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+use crate::support::{
+    audit::{decision, entries, kinds, limits, log, log_at, request, stopped},
+    chaos::{Chaos, Fault},
+    database, eventually,
+};
+
+#[tokio::test]
+async fn an_entry_whose_commit_was_not_answered_is_recorded_once_and_gets_its_receipt() {
+    let db = database().await;
+    let chaos = Chaos::before(&db);
+    let (log, _tasks) = log(&chaos.pool(&db)).await;
+    log.append(stopped()).await.unwrap();
+    chaos.arm(Fault::LostAnswer("page-77"));
+    let receipt = log.append(decision(77, Verdict::Allow)).await.unwrap();
+    assert!(chaos.has_struck());
+    assert_eq!(receipt.leaf_index(), 1);
+    assert_eq!(kinds(&db.pool).await, ["broker-stopped", "decision"]);
+    assert_eq!(log.append(stopped()).await.unwrap().leaf_index(), 2);
+}
+
+#[tokio::test]
+async fn an_entry_that_never_reached_the_database_is_offered_again() {
+    let db = database().await;
+    let chaos = Chaos::before(&db);
+    let (log, _tasks) = log(&chaos.pool(&db)).await;
+    log.append(stopped()).await.unwrap();
+    chaos.arm(Fault::LostMessage("page-77"));
+    assert_eq!(log.append(decision(77, Verdict::Allow)).await.unwrap().leaf_index(), 1);
+    assert!(chaos.has_struck());
+    assert_eq!(kinds(&db.pool).await, ["broker-stopped", "decision"]);
+}
+
+#[tokio::test]
+async fn a_lost_commit_gives_way_when_another_broker_took_its_place() {
+    let db = database().await;
+    let chaos = Chaos::before(&db);
+    let (one, _tasks) = log(&chaos.pool(&db)).await;
+    let (two, _others) = log(&db.pool).await;
+    one.append(stopped()).await.unwrap();
+    for n in 0..5 {
+        chaos.arm(if n % 2 == 0 { Fault::LostMessage("page-77") } else { Fault::LostAnswer("page-77") });
+        let (mine, theirs) = tokio::join!(one.append(decision(77, Verdict::Deny)), two.append(decision(n, Verdict::Deny)));
+        assert_ne!(mine.unwrap().leaf_index(), theirs.unwrap().leaf_index());
+        assert!(chaos.has_struck());
+    }
+    assert_eq!(entries(&db.pool).await.len(), 11);
+}
+
+#[tokio::test]
+async fn a_change_whose_commit_was_not_answered_happens_once() {
+    let db = database().await;
+    let chaos = Chaos::before(&db);
+    let (log, _tasks) = log(&chaos.pool(&db)).await;
+    let faults = [Fault::LostAnswer("COMMIT"), Fault::LostMessage("COMMIT"), Fault::LostAnswer("COMMIT")];
+    for (round, fault) in (0..).zip(faults) {
+        chaos.arm(fault);
+        let (_, receipt) = log
+            .append_within(|db| {
+                Box::pin(async move {
+                    let change = "insert into policy_text
+                                  select sha256(convert_to(count(*)::text, 'UTF8')), 'policies', count(*)::text, now()
+                                  from policy_text";
+                    sqlx::query(change).execute(db).await?;
+                    Ok(((), vec![stopped()]))
+                })
+            })
+            .await
+            .unwrap();
+        assert!(chaos.has_struck());
+        assert_eq!(receipt.leaf_index(), 2 * round);
+        assert_eq!(log.append(stopped()).await.unwrap().leaf_index(), 2 * round + 1, "the log goes on");
+        let (changes,): (i64,) = sqlx::query_as("select count(*) from policy_text").fetch_one(&db.owner).await.unwrap();
+        assert_eq!((changes as u64, entries(&db.pool).await.len() as u64), (round + 1, 2 * round + 2));
+    }
+}
+
+#[tokio::test]
+async fn with_the_database_away_everyone_is_refused_in_time_and_it_recovers_by_itself() {
+    let db = database().await;
+    let patience = Limits { wait: Duration::from_millis(800), ..limits() };
+    let (log, _tasks) = log_at(&db.pool, Arc::new(SystemClock), patience).await;
+    log.append(stopped()).await.unwrap();
+    db.cut_off().await;
+    let start = Instant::now();
+    let refused = log.append(decision(1, Verdict::Allow)).await.unwrap_err();
+    assert!(matches!(refused, Unrecorded::TimedOut | Unrecorded::Down), "{refused}");
+    assert!(start.elapsed() < Duration::from_millis(1_200), "it took {:?}", start.elapsed());
+    eventually(async || (!log.alive()).then_some(())).await;
+    assert!(matches!(log.health().state, State::Down(_)));
+    let start = Instant::now();
+    assert_eq!(log.append(decision(2, Verdict::Allow)).await.unwrap_err(), Unrecorded::Down);
+    assert!(start.elapsed() < Duration::from_millis(100), "once it is known to be away, nobody waits");
+
+    // What has happened already is kept until the database is back.
+    for n in 10..15 {
+        log.note(outcome(n));
+    }
+    assert_eq!(log.health().lost, 0);
+    db.restore().await;
+    eventually(async || log.alive().then_some(())).await;
+    assert_eq!(log.append(decision(3, Verdict::Deny)).await.map(|receipt| receipt.leaf_index() >= 6), Ok(true));
+    let kinds = kinds(&db.pool).await;
+    assert_eq!(kinds.iter().filter(|kind| **kind == "outcome").count(), 5);
+    let allowed: Vec<_> = entries(&db.pool).await.into_iter().filter(|entry| entry.request == Some(request(2))).collect();
+    assert!(allowed.is_empty(), "nobody was told that it was recorded, and it was not");
+}
+
+#[tokio::test]
+async fn a_backend_that_is_killed_between_entries_is_not_even_noticed() {
+    let db = database().await;
+    let (log, _tasks) = log(&db.pool).await;
+    for n in 0..4 {
+        assert_eq!(log.append(decision(n, Verdict::Allow)).await.unwrap().leaf_index(), n);
+        db.end_connections().await;
+    }
+    assert!(log.alive());
+}
+
+#[tokio::test]
+async fn a_caller_who_gave_up_is_told_no_and_the_log_says_that_nothing_was_forwarded() {
+    let db = database().await;
+    let patience = Limits { wait: Duration::from_millis(300), ..limits() };
+    let (log, _tasks) = log_at(&db.pool, Arc::new(SystemClock), patience).await;
+    log.append(stopped()).await.unwrap();
+    let held = hold_the_head(&db.owner).await;
+    assert_eq!(log.append(decision(1, Verdict::Allow)).await.unwrap_err(), Unrecorded::TimedOut);
+    held.rollback().await.unwrap();
+    eventually(async || (kinds(&db.pool).await.len() == 3).then_some(())).await;
+    let entries = entries(&db.pool).await;
+    assert!(matches!(&entries[1].event, Event::Decision { .. }));
+    assert!(matches!(&entries[2].event, Event::NotForwarded { .. }));
+    assert_eq!((entries[2].request, &entries[2].caller), (Some(request(1)), &entries[1].caller));
+}
+
+#[tokio::test]
+async fn a_caller_who_went_away_while_it_was_recorded_is_closed_as_well() {
+    let db = database().await;
+    let (log, _tasks) = log(&db.pool).await;
+    log.append(stopped()).await.unwrap();
+    let held = hold_the_head(&db.owner).await;
+    let gone = tokio::spawn({
+        let log = log.clone();
+        async move { log.append(decision(1, Verdict::Allow)).await.map(drop) }
+    });
+    wait_for_the_head(&db.owner).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    held.rollback().await.unwrap();
+    eventually(async || (kinds(&db.pool).await == ["broker-stopped", "decision", "not-forwarded"]).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_takes_more_when_it_has_room() {
+    let db = database().await;
+    let (log, _tasks) = log(&db.pool).await;
+    log.append(stopped()).await.unwrap();
+    let held = hold_the_head(&db.owner).await;
+    let first = tokio::spawn({
+        let log = log.clone();
+        async move { log.append(stopped()).await.map(drop) }
+    });
+    wait_for_the_head(&db.owner).await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for n in 0..4_200 {
+        let log = log.clone();
+        waiting.spawn(async move { log.append(decision(n, Verdict::Deny)).await.map(drop) });
+    }
+    let mut full = 0;
+    while full < 104 {
+        match waiting.join_next().await.unwrap().unwrap() {
+            Err(Unrecorded::Full) => full += 1,
+            other => panic!("{other:?} while the head was held"),
+        }
+    }
+    held.rollback().await.unwrap();
+    first.await.unwrap().unwrap();
+    assert!(waiting.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(entries(&db.pool).await.len(), 2 + 4_096);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_too_long_is_refused_and_stops_nobody() {
+    let db = database().await;
+    let (log, _tasks) = log(&db.pool).await;
+    let draft = |why: String| {
+        let (check, target, address) = ("path".into(), "a\0b".into(), "127.0.0.1".into());
+        Draft { event: Event::Refused { check, why, target, address }, ..stopped() }
+    };
+    assert_eq!(log.append(draft("x".repeat(1 << 20))).await.unwrap_err(), Unrecorded::Unfit);
+    log.append(draft("\0 and \u{1b}[2J are only text".into())).await.map(drop).unwrap();
+    assert_eq!(kinds(&db.pool).await, ["refused"]);
+}
+
+#[tokio::test]
+async fn a_log_that_went_backwards_is_not_written_to() {
+    let db = database().await;
+    let (log, _tasks) = log(&db.pool).await;
+    for n in 0..5 {
+        log.append(decision(n, Verdict::Deny)).await.unwrap();
+    }
+    sqlx::raw_sql("delete from entry where leaf_index >= 3; delete from head where size > 3").execute(&db.owner).await.unwrap();
+    let refused = log.append(decision(9, Verdict::Allow)).await.unwrap_err();
+    assert!(matches!(refused, Unrecorded::TimedOut | Unrecorded::Broken), "{refused}");
+    assert!(matches!(log.health().state, State::Broken(what) if what.contains("went back to 3 entries, it had 5")));
+    assert_eq!(log.append(decision(9, Verdict::Allow)).await.unwrap_err(), Unrecorded::Broken);
+    assert_eq!(entries(&db.pool).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_forked_log_is_noticed_while_nothing_is_written() {
+    let db = database().await;
+    let (one, _tasks) = log(&db.pool).await;
+    one.append(stopped()).await.unwrap();
+    sqlx::query("update head set root = sha256('another') where size = 1").execute(&db.owner).await.unwrap();
+    eventually(async || (!one.alive()).then_some(())).await;
+    assert!(matches!(one.health().state, State::Broken(what) if what.contains("forked")));
+    let broker = bailiwick::model::BrokerId::random(&bailiwick::model::SystemEntropy);
+    let opened = bailiwick::audit::Log::open(
+        db.pool.clone(),
+        crate::support::audit::signer(),
+        broker,
+        Arc::new(SystemClock),
+        Arc::new(bailiwick::model::SystemEntropy),
+        limits(),
+    );
+    assert!(matches!(opened.await, Err(bailiwick::audit::LogFault::Broken(_))), "nor does it open");
+}
+
+#[tokio::test]
+async fn what_a_dead_broker_left_open_is_closed_once_by_those_who_live() {
+    let db = database().await;
+    let (dead, tasks) = log(&db.pool).await;
+    for n in 0..4 {
+        dead.append(decision(n, if n == 3 { Verdict::Deny } else { Verdict::Allow })).await.unwrap();
+    }
+    dead.note(outcome(1));
+    eventually(async || (kinds(&db.pool).await.len() == 5).then_some(())).await;
+    drop(tasks);
+
+    let (one, _one) = log(&db.pool).await;
+    let (two, _two) = log(&db.pool).await;
+    one.append(decision(20, Verdict::Allow)).await.unwrap();
+    eventually(async || {
+        let (left,): (i64,) = sqlx::query_as("select count(*) from broker where swept_at is null").fetch_one(&db.owner).await.unwrap();
+        (left == 2).then_some(())
+    })
+    .await;
+    let unknown: Vec<_> = entries(&db.pool)
+        .await
+        .into_iter()
+        .filter(|entry| entry.event == Event::UnknownOutcome { of: dead.broker() })
+        .collect();
+    assert_eq!(unknown.iter().map(|entry| entry.request).collect::<Vec<_>>(), [Some(request(0)), Some(request(2))]);
+    assert_eq!(unknown[0].caller, decision(0, Verdict::Allow).caller);
+    assert!(two.alive() && one.alive());
+}
+
+#[tokio::test]
+async fn a_broker_that_stopped_in_good_order_leaves_nothing_to_clear_up() {
+    let db = database().await;
+    let (first, tasks) = log(&db.pool).await;
+    first.append(decision(1, Verdict::Allow)).await.unwrap();
+    first.note(outcome(1));
+    tasks.stop(Duration::from_secs(20)).await;
+    let (_second, _tasks) = log(&db.pool).await;
+    eventually(async || {
+        let (swept,): (i64,) = sqlx::query_as("select count(*) from broker where swept_at is not null").fetch_one(&db.owner).await.unwrap();
+        (swept == 1).then_some(())
+    })
+    .await;
+    assert_eq!(kinds(&db.pool).await, ["decision", "outcome"]);
+}
+
+fn outcome(n: u64) -> Draft {
+    let event = Event::Outcome { status: Some(200), received: 0, sent: 5, duration: 9, closed_by: ClosedBy::Upstream };
+    Draft { caller: None, event, happened_at: Timestamp::from_micros(7), request: Some(request(n)) }
+}
+
+/// Lets everyone read the head and nobody extend it.
+async fn hold_the_head(owner: &PgPool) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut held = owner.begin().await.unwrap();
+    sqlx::query("lock table head in share mode").execute(&mut *held).await.unwrap();
+    held
+}
+
+/// Until someone waits for it.
+async fn wait_for_the_head(owner: &PgPool) {
+    eventually(async || {
+        let query = "select count(*) from pg_locks where relation = 'head'::regclass and not granted";
+        let (waiting,): (i64,) = sqlx::query_as(query).fetch_one(owner).await.unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+}
