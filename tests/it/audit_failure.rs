@@ -52,7 +52,8 @@ async fn a_lost_commit_gives_way_when_another_broker_took_its_place() {
     one.append(stopped()).await.unwrap();
     for n in 0..5 {
         chaos.arm(if n % 2 == 0 { Fault::LostMessage("page-77") } else { Fault::LostAnswer("page-77") });
-        let (mine, theirs) = tokio::join!(one.append(decision(77, Verdict::Deny)), two.append(decision(n, Verdict::Deny)));
+        let (mine, theirs) =
+            tokio::join!(one.append(decision(77, Verdict::Deny)), two.append(decision(n, Verdict::Deny)));
         assert_ne!(mine.unwrap().leaf_index(), theirs.unwrap().leaf_index());
         assert!(chaos.has_struck());
     }
@@ -114,7 +115,8 @@ async fn with_the_database_away_everyone_is_refused_in_time_and_it_recovers_by_i
     assert_eq!(log.append(decision(3, Verdict::Deny)).await.map(|receipt| receipt.leaf_index() >= 6), Ok(true));
     let kinds = kinds(&db.pool).await;
     assert_eq!(kinds.iter().filter(|kind| **kind == "outcome").count(), 5);
-    let allowed: Vec<_> = entries(&db.pool).await.into_iter().filter(|entry| entry.request == Some(request(2))).collect();
+    let allowed: Vec<_> =
+        entries(&db.pool).await.into_iter().filter(|entry| entry.request == Some(request(2))).collect();
     assert!(allowed.is_empty(), "nobody was told that it was recorded, and it was not");
 }
 
@@ -165,7 +167,8 @@ async fn a_caller_who_went_away_while_it_was_recorded_is_closed_as_well() {
 #[tokio::test]
 async fn a_full_queue_refuses_and_takes_more_when_it_has_room() {
     let db = database().await;
-    let (log, _tasks) = log(&db.pool).await;
+    let patience = Limits { wait: Duration::from_secs(60), ..limits() };
+    let (log, _tasks) = log_at(&db.pool, Arc::new(SystemClock), patience).await;
     log.append(stopped()).await.unwrap();
     let held = hold_the_head(&db.owner).await;
     let first = tokio::spawn({
@@ -211,7 +214,10 @@ async fn a_log_that_went_backwards_is_not_written_to() {
     for n in 0..5 {
         log.append(decision(n, Verdict::Deny)).await.unwrap();
     }
-    sqlx::raw_sql("delete from entry where leaf_index >= 3; delete from head where size > 3").execute(&db.owner).await.unwrap();
+    sqlx::raw_sql("delete from entry where leaf_index >= 3; delete from head where size > 3")
+        .execute(&db.owner)
+        .await
+        .unwrap();
     let refused = log.append(decision(9, Verdict::Allow)).await.unwrap_err();
     assert!(matches!(refused, Unrecorded::TimedOut | Unrecorded::Broken), "{refused}");
     assert!(matches!(log.health().state, State::Broken(what) if what.contains("went back to 3 entries, it had 5")));
@@ -254,7 +260,8 @@ async fn what_a_dead_broker_left_open_is_closed_once_by_those_who_live() {
     let (two, _two) = log(&db.pool).await;
     one.append(decision(20, Verdict::Allow)).await.unwrap();
     eventually(async || {
-        let (left,): (i64,) = sqlx::query_as("select count(*) from broker where swept_at is null").fetch_one(&db.owner).await.unwrap();
+        let (left,): (i64,) =
+            sqlx::query_as("select count(*) from broker where swept_at is null").fetch_one(&db.owner).await.unwrap();
         (left == 2).then_some(())
     })
     .await;
@@ -277,7 +284,10 @@ async fn a_broker_that_stopped_in_good_order_leaves_nothing_to_clear_up() {
     tasks.stop(Duration::from_secs(20)).await;
     let (_second, _tasks) = log(&db.pool).await;
     eventually(async || {
-        let (swept,): (i64,) = sqlx::query_as("select count(*) from broker where swept_at is not null").fetch_one(&db.owner).await.unwrap();
+        let (swept,): (i64,) = sqlx::query_as("select count(*) from broker where swept_at is not null")
+            .fetch_one(&db.owner)
+            .await
+            .unwrap();
         (swept == 1).then_some(())
     })
     .await;
