@@ -19,7 +19,7 @@ use crate::{
     config::Settings,
     credential::Issuer,
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Sessions},
-    model::{Action, AssuranceLevel, Caller, Clock, Entropy, PortalAction, RequestId},
+    model::{Action, AssuranceLevel, Caller, Clock, Entropy, PortalAction, RequestId, Scope},
 };
 
 /// What the portal stands on. `app` makes it.
@@ -84,10 +84,13 @@ impl PortalState {
         answer
     }
 
-    /// Whether the rules would let the holder of `permit` do something else as well. Nothing is recorded, and nothing
-    /// comes of it but what a page offers.
+    /// Whether the rules would let the holder of `permit` do something else as well; an app, with the session that the
+    /// hand-over would give them. Nothing is recorded, and nothing comes of it but what a page offers.
     pub fn would_allow(&self, permit: &Permit, action: Action) -> bool {
         let mut standing = permit.standing();
+        if let Action::Web(web) = &action {
+            standing.caller.scope = Scope::App { app: web.app.clone() };
+        }
         standing.action = action;
         self.gate.still_allows(&standing)
     }

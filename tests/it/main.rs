@@ -19,6 +19,8 @@ mod identity_oidc;
 mod identity_presented;
 mod identity_session;
 mod migrations;
+mod portal_census;
+mod portal_pages;
 mod proxy;
 mod revocation;
 mod store;

@@ -19,6 +19,7 @@ pub mod issuer;
 pub mod kubernetes;
 #[allow(dead_code, reason = "not every test needs a person")]
 pub mod person;
+pub mod portal;
 #[allow(dead_code, reason = "not every test needs a provider")]
 pub mod provider;
 #[allow(dead_code, reason = "each test file takes what it needs")]
