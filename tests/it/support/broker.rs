@@ -38,7 +38,8 @@ impl Site {
         let port = free_port();
         let portal: Url = format!("http://auth.test.localhost:{port}").parse().unwrap();
         let wiki: Url = format!("http://wiki.test.localhost:{port}").parse().unwrap();
-        let provider = CertifiedProvider::start(portal.join("/sign-in/callback").unwrap().as_str(), portal.as_str());
+        let at = |path| portal.join(path).unwrap();
+        let provider = CertifiedProvider::start(at("/sign-in/callback").as_str(), at("/signed-out").as_str());
         let folder = tempfile::tempdir().unwrap();
         let ports = Ports { http: port, cluster: free_port() };
         let site = Self { database, upstream: Upstream::start().await, portal, wiki, folder, provider, ports };
