@@ -7,14 +7,13 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
-use super::{CliFault, ConfigFile, Ending, output};
+use super::{CliFault, ConfigFile, Ending, migrate::connect_up_to_date, output};
 use crate::{
     audit::{Limits, Log, Tasks, checkpoint::CheckpointSigner},
     config::{Provider, Settings},
     credential::{Wrapping, keys},
     identity::Invitations,
     model::{BrokerId, Clock, Entropy, Identity, ProviderName, SystemClock, SystemEntropy},
-    store,
 };
 
 /// Invite a person to register a first passkey.
@@ -40,7 +39,7 @@ impl Invite {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let settings = self.config.load()?;
         let person = self.person(&settings.provider)?;
-        let pool = store::connect(&settings.database).await.map_err(CliFault::could_not_look)?;
+        let pool = connect_up_to_date(&settings.database).await?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let (log, tasks) = open_log(&settings, pool, clock.clone(), entropy.clone()).await?;
         let invited = Invitations::new(log, clock, entropy).invite_as_operator(&person).await;

@@ -9,9 +9,8 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Subcommand;
-use sqlx::PgPool;
 
-use super::{CliFault, ConfigFile, Ending, output};
+use super::{CliFault, ConfigFile, Ending, migrate::connect_up_to_date, output};
 use crate::{
     audit::checkpoint::Verifier,
     config::Settings,
@@ -20,7 +19,6 @@ use crate::{
         keys::{self, Inventory},
     },
     model::{Clock as _, Entropy, SystemClock, SystemEntropy},
-    store,
 };
 
 /// The broker's own keys.
@@ -49,7 +47,7 @@ async fn init(config: &ConfigFile) -> Result<Ending, CliFault> {
         output::remark(format_args!("made {}", path.display()));
         output::remark("Back it up with the database: neither is worth anything without the other.");
     }
-    let pool = connect(&settings).await?;
+    let pool = connect_up_to_date(&settings.database).await?;
     let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
     let mut change = pool.begin().await.map_err(CliFault::failed)?;
     let inventory = keys::init(&mut change, &wrapping, settings.portal.host(), SystemClock.now(), &SystemEntropy)
@@ -66,15 +64,11 @@ async fn init(config: &ConfigFile) -> Result<Ending, CliFault> {
 
 async fn show(config: &ConfigFile) -> Result<Ending, CliFault> {
     let settings = config.load()?;
-    let pool = connect(&settings).await?;
+    let pool = connect_up_to_date(&settings.database).await?;
     let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
     let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
     let inventory = keys::show(&mut db, &wrapping).await.map_err(CliFault::could_not_look)?;
     print(&settings, &inventory)
-}
-
-async fn connect(settings: &Settings) -> Result<PgPool, CliFault> {
-    store::connect(&settings.database).await.map_err(CliFault::could_not_look)
 }
 
 fn print(settings: &Settings, inventory: &Inventory) -> Result<Ending, CliFault> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sqlx::PgPool;
 
 use super::{CliFault, ConfigFile, Ending, output};
 use crate::{
@@ -55,4 +56,15 @@ impl Migrate {
             (None, None) => database.url.clone(),
         }
     }
+}
+
+/// Connects as the broker does, to a database that is up to date.
+pub(super) async fn connect_up_to_date(database: &Database) -> Result<PgPool, CliFault> {
+    let pool = store::connect(database).await.map_err(CliFault::could_not_look)?;
+    let pending = store::pending_migrations(&pool).await.map_err(CliFault::could_not_look)?;
+    if pending.is_empty() {
+        return Ok(pool);
+    }
+    let message = format!("the database lacks migrations ({}). Type: bailiwick migrate", pending.join(", "));
+    Err(CliFault::could_not_look(message))
 }
