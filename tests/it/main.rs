@@ -21,6 +21,7 @@ mod identity_session;
 mod migrations;
 mod portal_census;
 mod portal_pages;
+mod permit;
 mod proxy;
 mod revocation;
 mod store;
