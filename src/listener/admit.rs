@@ -3,32 +3,51 @@
 //! An attacker controls every byte here. What two parsers could read differently is refused, never repaired (RFC 9112,
 //! section 11.2). The answer to a refused request is small and plain and closes the connection.
 
+use std::net::{IpAddr, SocketAddr};
+
 use http::{HeaderMap, HeaderName, Request, StatusCode, Version, header};
 
-use super::{HostTable, Limits, Service, canonical_host};
+use super::{HostTable, Limits, Service, canonical_host, tls::Named};
 use crate::model::Method;
 
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turned(pub StatusCode, pub &'static str);
 
-/// Finds the service for a request, or says why it is turned away. `server_name` is that of the TLS handshake: its
-/// absence on TLS must turn away too, so that `secure` is asked for besides.
+/// What the TLS handshake said about the server's name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handshake<'h> {
+    pub(super) name: Option<&'h str>,
+    pub(super) named: Named,
+}
+
+/// Finds the service for a request, or says why it is turned away. There is a `handshake` on TLS connections.
 pub(super) fn admit<'t, B>(
     request: &Request<B>,
-    server_name: Option<&str>,
-    secure: bool,
+    handshake: Option<Handshake<'_>>,
     limits: &Limits,
     table: &'t HostTable,
 ) -> Result<&'t Service, Turned> {
     check_method(request)?;
     check_fields(request.headers(), limits)?;
     check_framing(request)?;
-    let host = host(request)?;
-    if secure && server_name != Some(host.as_str()) {
+    let authority = authority(request)?;
+    let host = match handshake {
+        // kubectl dials an address and gives the name by `tls-server-name`; an address names nobody else here.
+        Some(Handshake { name: Some(name), named: Named::Cluster }) if is_address(&authority) => name.to_owned(),
+        _ => canonical_host(&authority).ok_or(NO_HOST)?,
+    };
+    if handshake.is_some_and(|handshake| handshake.name != Some(host.as_str())) {
         return Err(Turned(StatusCode::MISDIRECTED_REQUEST, "this connection is for another host"));
     }
     table.at(&host).ok_or(Turned(StatusCode::MISDIRECTED_REQUEST, "no such host here"))
+}
+
+const NO_HOST: Turned = Turned(StatusCode::BAD_REQUEST, "the request does not name one host");
+
+fn is_address(authority: &str) -> bool {
+    let bare = authority.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(authority);
+    bare.parse::<IpAddr>().is_ok() || authority.parse::<SocketAddr>().is_ok()
 }
 
 fn check_method<B>(request: &Request<B>) -> Result<(), Turned> {
@@ -122,27 +141,26 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), Turned> {
     }
 }
 
-/// The one host that a request is for, in canonical form (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
-fn host<B>(request: &Request<B>) -> Result<String, Turned> {
-    const BAD: Turned = Turned(StatusCode::BAD_REQUEST, "the request does not name one host");
+/// The one authority that a request is for, in lower case (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+fn authority<B>(request: &Request<B>) -> Result<String, Turned> {
     let field = match request.headers().get(header::HOST) {
-        Some(value) => Some(value.to_str().map_err(|_| BAD)?.to_ascii_lowercase()),
+        Some(value) => Some(value.to_str().map_err(|_| NO_HOST)?.to_ascii_lowercase()),
         None => None,
     };
     if field.is_none() && request.version() < Version::HTTP_2 {
-        return Err(BAD);
+        return Err(NO_HOST);
     }
     let target = request.uri().authority().map(|authority| authority.as_str().to_ascii_lowercase());
     let authority = match (target, field) {
-        (Some(target), Some(field)) if target != field => return Err(BAD),
+        (Some(target), Some(field)) if target != field => return Err(NO_HOST),
         (Some(target), _) => target,
         (None, Some(field)) => field,
-        (None, None) => return Err(BAD),
+        (None, None) => return Err(NO_HOST),
     };
     if !request.uri().path().starts_with('/') {
         return Err(Turned(StatusCode::BAD_REQUEST, "the request's target is not a path"));
     }
-    canonical_host(&authority).ok_or(BAD)
+    Ok(authority)
 }
 
 #[cfg(test)]
@@ -157,7 +175,9 @@ mod tests {
         table.insert("a.test", service.clone()).unwrap();
         table.insert("b.test", service).unwrap();
         let request = request.body(()).unwrap();
-        match admit(&request, name, name.is_some(), &Limits::default(), &table) {
+        let named = if name == Some("b.test") { Named::Cluster } else { Named::Other };
+        let handshake = name.map(|name| Handshake { name: Some(name), named });
+        match admit(&request, handshake, &Limits::default(), &table) {
             Ok(_) => 200,
             Err(Turned(status, _)) => status.as_u16(),
         }
@@ -174,6 +194,12 @@ mod tests {
         assert_eq!(ask(get("a.test"), Some("a.test")), 200);
         assert_eq!(ask(get("b.test"), Some("a.test")), 421);
         assert_eq!(ask(get("c.test"), None), 421);
+        for address in ["127.0.0.1:6443", "127.0.0.1", "[::1]:6443", "[::1]"] {
+            assert_eq!(ask(get(address), Some("b.test")), 200, "a cluster dialled by address");
+            assert_ne!(ask(get(address), Some("a.test")), 200, "nobody else is");
+            assert_ne!(ask(get(address), None), 200);
+        }
+        assert_eq!(ask(get("a.test"), Some("b.test")), 421);
         assert_eq!(ask(get("a.test."), None), 400);
         assert_eq!(ask(get("me@a.test"), None), 400);
         assert_eq!(ask(get("a.test").header("host", "b.test"), None), 400);

@@ -31,9 +31,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     HostTable, Limits, Peer, RequestBody, ResponseBody, ServerNames, Trust,
     activity::{Activity, Fate, Watched},
-    admit::{Turned, admit},
+    admit::{Handshake, Turned, admit},
     body::{Guarded, Timed, full},
     proxy_protocol,
+    tls::Named,
 };
 
 /// What all connections share.
@@ -85,17 +86,17 @@ async fn handshake_and_serve(
     match (port, &shared.names) {
         (Port::Plain, _) => {
             let peer = Peer { address: remote, certificate: None, server_name: None, secure: false };
-            requests(shared, stream, peer, Speaks::Either).await;
+            requests(shared, stream, peer, None, Speaks::Either).await;
         }
         (Port::Tls, None) => {}
         (Port::Tls, Some(names)) => {
             let names = names.load_full();
             let handshake = async {
                 let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-                let config = names.choose(start.client_hello().server_name());
-                start.into_stream(config).await
+                let (config, named) = names.choose(start.client_hello().server_name());
+                start.into_stream(config).await.map(|stream| (stream, named))
             };
-            let stream = tokio::time::timeout_at(until, handshake).await??;
+            let (stream, named) = tokio::time::timeout_at(until, handshake).await??;
             let (_, session) = stream.get_ref();
             let speaks = if session.alpn_protocol() == Some(b"h2") { Speaks::Two } else { Speaks::One };
             let peer = Peer {
@@ -104,13 +105,13 @@ async fn handshake_and_serve(
                 server_name: session.server_name().map(str::to_ascii_lowercase),
                 secure: true,
             };
-            requests(shared, stream, peer, speaks).await;
+            requests(shared, stream, peer, Some(named), speaks).await;
         }
     }
     Ok(())
 }
 
-async fn requests<S>(shared: Arc<Shared>, stream: S, peer: Peer, speaks: Speaks)
+async fn requests<S>(shared: Arc<Shared>, stream: S, peer: Peer, named: Option<Named>, speaks: Speaks)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -122,7 +123,7 @@ where
             let busy = activity.begin();
             let (shared, peer) = (Arc::clone(&shared), peer.clone());
             async move {
-                let response = answer(&shared, peer, request).await;
+                let response = answer(&shared, peer, named, request).await;
                 Ok::<_, Infallible>(response.map(|body| Guarded::new(body, busy)))
             }
         }
@@ -182,11 +183,17 @@ fn builder(limits: &Limits, speaks: Speaks) -> Builder<TokioExecutor> {
 }
 
 /// Answers one request: turns it away, or hands it to its service with its [`Peer`].
-async fn answer(shared: &Shared, mut peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn answer(
+    shared: &Shared,
+    mut peer: Peer,
+    named: Option<Named>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
     let version = request.version();
     let wants_upgrade = request.headers().contains_key(header::UPGRADE);
     let finished = Arc::new(AtomicBool::new(false));
-    let service = admit(&request, peer.server_name.as_deref(), peer.secure, &shared.limits, &shared.table);
+    let handshake = named.map(|named| Handshake { name: peer.server_name.as_deref(), named });
+    let service = admit(&request, handshake, &shared.limits, &shared.table);
     let address = shared.trust.client(peer.address, request.headers());
     let mut response = match (service, address) {
         (Ok(service), Ok(address)) => {

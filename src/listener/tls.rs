@@ -92,6 +92,15 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
+/// Whose name a handshake gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// A cluster's.
+    Cluster,
+    /// The portal's, an app's, or nobody's.
+    Other,
+}
+
 /// Server name to configuration. Swapped whole when a certificate changes.
 #[derive(Clone, Debug)]
 pub struct ServerNames {
@@ -112,9 +121,11 @@ impl ServerNames {
         Ok(())
     }
 
-    /// The configuration for a server name, which may come in any case.
-    pub(super) fn choose(&self, name: Option<&str>) -> Arc<ServerConfig> {
-        let cluster = name.and_then(|name| self.clusters.get(&name.to_ascii_lowercase()));
-        Arc::clone(cluster.unwrap_or(&self.default))
+    /// The configuration for a server name, which may come in any case, and whose name it is.
+    pub(super) fn choose(&self, name: Option<&str>) -> (Arc<ServerConfig>, Named) {
+        match name.and_then(|name| self.clusters.get(&name.to_ascii_lowercase())) {
+            Some(config) => (Arc::clone(config), Named::Cluster),
+            None => (Arc::clone(&self.default), Named::Other),
+        }
     }
 }

@@ -47,7 +47,6 @@ pub struct WebDoor {
 struct Arrived {
     request: RequestId,
     address: IpAddr,
-    secure: bool,
     method: Method,
     path: CanonicalPath,
     query: Option<String>,
@@ -141,9 +140,9 @@ impl WebDoor {
                 "another site's page may not change anything here".to_owned(),
             );
         }
-        let (address, secure) = (peer.address, peer.secure);
+        let address = peer.address;
         let query = parts.uri.query().map(str::to_owned);
-        Ok(Arrived { request, address, secure, method, path, query, upgrade, kind: browser::kind(method, headers) })
+        Ok(Arrived { request, address, method, path, query, upgrade, kind: browser::kind(method, headers) })
     }
 
     async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, NotPresented> {
@@ -230,7 +229,7 @@ impl WebDoor {
         };
         add("x-forwarded-for", &arrived.address.to_string())?;
         add("x-forwarded-host", &self.host)?;
-        add("x-forwarded-proto", if arrived.secure { "https" } else { "http" })?;
+        add("x-forwarded-proto", self.origin.split(':').next().unwrap_or("https"))?;
         add("bailiwick-request", &arrived.request.to_string())?;
         if self.forward_identity {
             add("bailiwick-user", &format!("{}/{}", caller.identity.provider, caller.identity.subject))?;

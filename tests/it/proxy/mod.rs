@@ -1,6 +1,11 @@
 //! The front door and the doors behind it, driven with raw bytes against an upstream that writes down what arrives.
 
+mod doors;
+mod kubernetes;
 mod listener;
 mod pki;
+mod streams;
 mod tls;
+mod two;
+mod web;
 mod wire;

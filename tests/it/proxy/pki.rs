@@ -33,6 +33,10 @@ impl Authority {
         self.0.der().clone()
     }
 
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     pub fn server(&self, names: &[&str]) -> Pair {
         let names = names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let mut params = CertificateParams::new(names).unwrap();

@@ -102,6 +102,8 @@ async fn the_authority_is_that_of_the_handshake() {
         ("portal.test", "cluster.test", 421),
         ("cluster.test", "portal.test", 421),
         ("portal.test", "other.test", 421),
+        ("cluster.test", "127.0.0.1:6443", 200),
+        ("portal.test", "127.0.0.1:6443", 421),
     ] {
         let answer = front.ask(&config, name, host).await.unwrap();
         assert_eq!(status(&answer), expected, "{name} {host}: {answer}");
