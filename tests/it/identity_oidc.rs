@@ -23,7 +23,7 @@ fn answer(query: Value) -> Answer {
     serde_json::from_value(query).unwrap()
 }
 
-fn settings(issuer: &str, client_id: &str, secret: Option<SecretFile>) -> config::Provider {
+pub fn settings(issuer: &str, client_id: &str, secret: Option<SecretFile>) -> config::Provider {
     config::Provider {
         name: "corp".parse().unwrap(),
         issuer: Issuer::parse(issuer).unwrap(),
