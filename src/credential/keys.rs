@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::{CredentialFault, Wrapping, authority};
 use crate::{
-    audit::checkpoint::CheckpointSigner,
     model::{Entropy, Timestamp},
     store::key::{self, KeyPurpose, KeyRow},
 };
@@ -80,17 +79,6 @@ pub async fn checkpoint(db: &mut PgConnection, wrapping: &Wrapping) -> Result<Ch
     // Compares the public half in the row with the one that the seed gives.
     Ed25519KeyPair::from_seed_and_public_key(seed.expose_secret(), &public).map_err(|_| unusable())?;
     Ok(CheckpointKey { id: row.id, seed, public })
-}
-
-/// Loads the key that signs checkpoints, ready to sign for the log `origin`.
-pub async fn checkpoint_signer(
-    db: &mut PgConnection,
-    wrapping: &Wrapping,
-    origin: &str,
-) -> Result<CheckpointSigner, CredentialFault> {
-    let key = checkpoint(db, wrapping).await?;
-    let signer = CheckpointSigner::from_seed(origin, key.id, key.seed.expose_secret());
-    signer.map_err(|_| CredentialFault::Key("checkpoint"))
 }
 
 fn make_checkpoint(wrapping: &Wrapping, now: Timestamp, entropy: &dyn Entropy) -> Result<KeyRow, CredentialFault> {

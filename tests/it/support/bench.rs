@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use aws_lc_rs::digest::{SHA256, digest};
 use bailiwick::{
     access::{Gate, Live, Permit},
-    audit::{Entry, Event, Limits, Log, Tasks},
+    audit::{Entry, Event, Limits, Log, Tasks, checkpoint::CheckpointSigner},
     config,
     credential::{self, Authority, Wrapping, keys},
     identity::{
@@ -17,6 +17,7 @@ use bailiwick::{
     outbound::{Outbound, Plain, Route},
     store::feed::Feed,
 };
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tower_sessions::Session;
 use url::Url;
@@ -75,7 +76,8 @@ impl Bench {
         let mut connection = db.pool.acquire().await.unwrap();
         let now = bailiwick::model::Clock::now(&*clock);
         keys::init(&mut connection, &wrapping, "auth.demo.localhost", now, &*entropy).await.unwrap();
-        let signer = keys::checkpoint_signer(&mut connection, &wrapping, "bench/audit").await.unwrap();
+        let key = keys::checkpoint(&mut connection, &wrapping).await.unwrap();
+        let signer = CheckpointSigner::from_seed("bench/audit", key.id, key.seed.expose_secret()).unwrap();
         let authority = Arc::new(Authority::load(&mut connection, &wrapping).await.unwrap());
         drop(connection);
 
