@@ -2,9 +2,9 @@
 //! Promises that nothing outlives the test process, however it ends, and that fsync is on.
 
 #[allow(dead_code, reason = "each test file takes what it needs")]
-pub mod bench;
-#[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod audit;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod bench;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod broker;
 #[allow(dead_code, reason = "not every test needs a browser")]
