@@ -56,7 +56,10 @@ impl Demo {
         let options = self.options()?;
         start_log(&options)?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        match demo::run(&options, clock, entropy, told_to_stop(), &tell).await.map_err(CliFault::failed)? {
+        // Listened for from the very beginning, so that what has been started by then is stopped.
+        let told = tokio::spawn(told_to_stop());
+        let stop = async { drop(told.await) };
+        match demo::run(&options, clock, entropy, stop, &tell).await.map_err(CliFault::failed)? {
             Outcome::Sound => Ok(Ending::Yes),
             Outcome::Broken => Ok(Ending::No),
         }

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::DemoFault;
 use crate::{
+    app::{self, Running},
     config::Settings,
     credential::{Wrapping, keys},
     model::{Clock, Entropy},
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// The running broker.
-pub(super) struct Broker {}
+pub(super) struct Broker(Running);
 
 impl Broker {
     /// Starts it with this configuration, making the keys that it lacks.
@@ -25,16 +26,14 @@ impl Broker {
             DemoFault::Broker(lines.join("\n"))
         })?;
         make_keys(&settings, clock.as_ref(), entropy.as_ref()).await.map_err(DemoFault::Broker)?;
-        Ok(Self {})
-    }
-
-    /// Waits until it has stopped by itself, which it should not.
-    pub(super) async fn ended(&self) {
-        std::future::pending().await
+        let running = app::start(settings, clock, entropy).await;
+        running.map(Self).map_err(|fault| DemoFault::Broker(fault.to_string()))
     }
 
     /// Stops it in good order.
-    pub(super) async fn stop(self) {}
+    pub(super) async fn stop(self) {
+        self.0.stop().await;
+    }
 }
 
 async fn make_keys(settings: &Settings, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<(), String> {

@@ -164,20 +164,16 @@ impl Demonstration<'_> {
         let errand = Errand { program: program.clone(), kubectl, home: state.at("tour") };
         let mut stop = pin!(stop);
         let outcome = tokio::select! {
-            outcome = self.walk(state, configuration, errand) => outcome,
-            () = &mut stop => Ok(Outcome::Sound),
-            () = broker.ended() => Err(DemoFault::Broker("it stopped by itself; see broker.log".to_owned())),
+            outcome = self.walk(state, configuration, errand) => Some(outcome),
+            () = &mut stop => None,
         };
-        if outcome.is_ok() && self.options.then != Then::TourAndStop {
+        if outcome.is_some() && self.options.then != Then::TourAndStop {
             self.tell_what_next(state, &program, kubeconfig.as_deref());
-            tokio::select! {
-                () = &mut stop => {}
-                () = broker.ended() => {}
-            }
+            stop.await;
         }
         (self.say)(Line::Heading("Stopping"));
         broker.stop().await;
-        outcome
+        outcome.unwrap_or(Ok(Outcome::Sound))
     }
 
     async fn start_provider(
