@@ -23,6 +23,7 @@ mod identity_presented;
 mod identity_session;
 mod identity_webauthn;
 mod migrations;
+mod operator;
 mod permit;
 mod portal_census;
 mod portal_pages;

@@ -1,0 +1,128 @@
+//! An operator at a terminal: the commands that prepare a broker, as they are typed, with what they say and their codes.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Output},
+};
+
+use crate::support::{TestDb, database};
+
+/// A folder with a configuration for `db`, rules and groups.
+fn prepared(db: &TestDb) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = format!(
+        r#"
+[portal]
+url = "http://auth.demo.localhost:8000"
+[listener]
+http = "127.0.0.1:8000"
+[database]
+url = "{}"
+acquire = "30s"
+[keys]
+wrapping_key_file = "wrapping.key"
+[[provider]]
+name = "company"
+issuer = "http://localhost:8001"
+client_id = "bailiwick"
+[policy]
+folder = "policies"
+entities = "entities.json"
+"#,
+        db.broker_url
+    );
+    fs::write(folder.path().join("b.toml"), configuration).unwrap();
+    fs::write(folder.path().join("entities.json"), "[]").unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    let rule = "@id(\"enrol\")\npermit (principal, action == Action::\"enrol\", resource) when { context.invited };\n";
+    fs::write(folder.path().join("policies/enrol.cedar"), rule).unwrap();
+    folder
+}
+
+/// Types a command line; the answer is its code, what it answered, and what it said besides.
+async fn types(folder: &tempfile::TempDir, line: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    command.args(line.split(' ')).arg("--config").arg(folder.path().join("b.toml")).env_remove("BAILIWICK_CONFIG");
+    let Output { status, stdout, stderr } =
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_made_once_and_the_first_administrator_is_invited_on_record() {
+    let db = database().await;
+    let folder = prepared(&db);
+
+    let (code, _, complaint) = types(&folder, "check").await;
+    assert_eq!(code, 1);
+    assert!(complaint.contains("wrapping.key: No such file"), "{complaint}");
+
+    let (code, made, remarks) = types(&folder, "key init").await;
+    assert_eq!(code, 0, "{remarks}");
+    assert!(made.starts_with("auth.demo.localhost/audit+") && made.contains("BEGIN CERTIFICATE"), "{made}");
+    let key = folder.path().join("wrapping.key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, again, remarks) = types(&folder, "key init").await;
+    assert_eq!((code, &again), (0, &made), "{remarks}");
+    assert_eq!(types(&folder, "key show").await.1, made);
+
+    let (code, answer, _) = types(&folder, "check").await;
+    assert_eq!((code, answer.as_str()), (0, "all is right: 0 app(s), 0 cluster(s), 1 rule(s)\n"));
+
+    let (code, answer, complaint) = types(&folder, "invite --provider company --subject alice").await;
+    assert_eq!(code, 0, "{complaint}");
+    assert!(answer.starts_with("company/alice may register a first passkey until "), "{answer}");
+    let (kinds,): (Vec<String>,) =
+        sqlx::query_as("select array_agg(kind order by leaf_index) from entry").fetch_one(&db.owner).await.unwrap();
+    assert_eq!(kinds, ["invited"]);
+
+    let (code, _, complaint) = types(&folder, "invite --provider company2 --subject alice").await;
+    assert_eq!(code, 2);
+    assert!(complaint.contains("there is no provider `company2`; known: company"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_in_the_configuration_and_in_the_rules_are_told_together() {
+    let db = database().await;
+    let folder = prepared(&db);
+    let path = folder.path().join("b.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("client_id", "client");
+    fs::write(&path, text).unwrap();
+    fs::write(folder.path().join("policies/bad.cedar"), "permit (principal, action, nowhere);\n").unwrap();
+
+    let (code, _, complaint) = types(&folder, "check").await;
+    assert_eq!(code, 1);
+    for expected in
+        ["`provider[0].client` is not a setting", "did you mean `client_id`?", "b.toml:14:1", "bad.cedar:1:"]
+    {
+        assert!(complaint.contains(expected), "{complaint} lacks {expected:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_check_tells_pending_from_unknown_by_its_code() {
+    let db = database().await;
+    let folder = prepared(&db);
+    assert_eq!(types(&folder, "migrate --check").await.0, 0);
+
+    sqlx::query("delete from _sqlx_migrations where version >= 8").execute(&db.owner).await.unwrap();
+    let (code, answer, _) = types(&folder, "migrate --check").await;
+    assert_eq!(code, 1);
+    assert!(answer.starts_with("pending: 0008_revocation, 0009_broker"), "{answer}");
+    let (code, _, complaint) = types(&folder, "key init").await;
+    assert_eq!(code, 2);
+    assert!(complaint.contains("Type: bailiwick migrate"), "{complaint}");
+
+    db.cut_off().await;
+    assert_eq!(types(&folder, "migrate --check").await.0, 2);
+    db.restore().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_line_is_misuse() {
+    let db = database().await;
+    let folder = prepared(&db);
+    assert_eq!(types(&folder, "migrate --chekc").await.0, 2);
+}
