@@ -54,7 +54,7 @@ fn router() -> Router {
     let script = || async { ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], LIVE) };
     Router::new()
         .route("/", get(welcome))
-        .route("/docs/{page}", get(document))
+        .route("/docs/handbook", get(handbook))
         .route("/notes", get(notes).post(add_note))
         .route("/notes/{number}", delete(remove_note))
         .route("/admin", get(admin))
@@ -66,19 +66,24 @@ fn router() -> Router {
 }
 
 async fn welcome(headers: HeaderMap) -> Response {
+    let caller = told(&headers);
     let texts = [
         "This app has no sign-in page. It is told who you are, by the broker in front of it.",
-        "Every request that got here was allowed by a rule and written to the log first.",
+        if caller.user.is_empty() {
+            "You came around the broker, so it was told nothing. For real, make sure that nobody can connect to it."
+        } else {
+            "Your request was allowed by a rule, and written to the log before it got here."
+        },
     ];
-    WikiPage { title: "Welcome", texts: &texts, caller: told(&headers), ..WikiPage::default() }.answer()
+    WikiPage { title: "Welcome", texts: &texts, caller, ..WikiPage::default() }.answer()
 }
 
-async fn document(headers: HeaderMap, Path(page): Path<String>) -> Response {
+async fn handbook(headers: HeaderMap) -> Response {
     let texts = [
         "The rules are in the demonstration's policy folder. Change one, and the next request is judged by it.",
-        "Ask for /admin as alice, then as olivia.",
+        "Look at Admin as Alice, then as Olivia.",
     ];
-    WikiPage { title: &page, texts: &texts, caller: told(&headers), ..WikiPage::default() }.answer()
+    WikiPage { title: "Handbook", texts: &texts, caller: told(&headers), ..WikiPage::default() }.answer()
 }
 
 async fn notes(State(wiki): State<Wiki>, headers: HeaderMap) -> Response {

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::DemoFault;
 use crate::{
     app::{self, Running},
+    audit::checkpoint::Verifier,
     config::Settings,
     credential::{Wrapping, keys},
     model::{Clock, Entropy},
@@ -12,7 +13,11 @@ use crate::{
 };
 
 /// The running broker.
-pub(super) struct Broker(Running);
+pub(super) struct Broker {
+    running: Running,
+    /// The key that checks its log's checkpoints, for auditors (C2SP signed-note).
+    pub(super) verifier: String,
+}
 
 impl Broker {
     /// Starts it with this configuration, making the keys that it lacks.
@@ -25,23 +30,28 @@ impl Broker {
             let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             DemoFault::Broker(lines.join("\n"))
         })?;
-        make_keys(&settings, clock.as_ref(), entropy.as_ref()).await.map_err(DemoFault::Broker)?;
+        let verifier = make_keys(&settings, clock.as_ref(), entropy.as_ref()).await.map_err(DemoFault::Broker)?;
         let running = app::start(settings, clock, entropy).await;
-        running.map(Self).map_err(|fault| DemoFault::Broker(fault.to_string()))
+        let running = running.map_err(|fault| DemoFault::Broker(fault.to_string()))?;
+        Ok(Self { running, verifier })
     }
 
     /// Stops it in good order.
     pub(super) async fn stop(self) {
-        self.0.stop().await;
+        self.running.stop().await;
     }
 }
 
-async fn make_keys(settings: &Settings, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<(), String> {
+async fn make_keys(settings: &Settings, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<String, String> {
     let pool = store::connect(&settings.database).await.map_err(|fault| fault.to_string())?;
     let mut connection = pool.acquire().await.map_err(|fault| fault.to_string())?;
     let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
     let made = keys::init(&mut connection, &wrapping, settings.portal.host(), clock.now(), entropy).await;
     drop(connection);
     pool.close().await;
-    made.map(drop).map_err(|fault| fault.to_string())
+    let public = made.map_err(|fault| fault.to_string())?.checkpoint_public;
+    let public = public.as_slice().try_into().map_err(|_| "the checkpoint key is no key".to_owned())?;
+    Verifier::new(&settings.audit.origin, public)
+        .map(|verifier| verifier.to_string())
+        .map_err(|fault| fault.to_string())
 }

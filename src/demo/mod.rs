@@ -159,16 +159,16 @@ impl Demonstration<'_> {
         let kubeconfig = cluster.map(|_| state.write_kubeconfig(&program)).transpose()?;
         let broker = Broker::start(&configuration, Arc::clone(&self.clock), Arc::clone(&self.entropy)).await?;
         (self.say)(Line::Place { what: "Broker", place: &state.portal() });
-        state.write_summary(&auditor, kubeconfig.as_deref())?;
+        state.write_summary(&auditor, &broker.verifier, kubeconfig.as_deref())?;
 
         let errand = Errand { program: program.clone(), kubectl, home: state.at("tour") };
         let mut stop = pin!(stop);
         let outcome = tokio::select! {
-            outcome = self.walk(state, configuration, errand) => Some(outcome),
+            outcome = self.walk(state, auditor, broker.verifier.clone(), errand) => Some(outcome),
             () = &mut stop => None,
         };
         if outcome.is_some() && self.options.then != Then::TourAndStop {
-            self.tell_what_next(state, &program, kubeconfig.as_deref());
+            self.tell_what_next(state, &program, kubeconfig.as_deref(), &broker.verifier);
             stop.await;
         }
         (self.say)(Line::Heading("Stopping"));
@@ -193,7 +193,13 @@ impl Demonstration<'_> {
         Ok(())
     }
 
-    async fn walk(&self, state: &State, configuration: PathBuf, errand: Errand) -> Result<Outcome, DemoFault> {
+    async fn walk(
+        &self,
+        state: &State,
+        auditor: String,
+        verifier: String,
+        errand: Errand,
+    ) -> Result<Outcome, DemoFault> {
         if self.options.then == Then::Stay {
             return Ok(Outcome::Sound);
         }
@@ -205,7 +211,8 @@ impl Demonstration<'_> {
             wiki: parsed(&state.wiki())?,
             subject: format!("tour-{}", hex::encode(self.entropy.bytes::<4>())),
             errand,
-            configuration,
+            auditor,
+            verifier,
             cluster: self.options.cluster.as_ref().map(|_| state::CLUSTER),
             say: self.say,
         };
@@ -220,7 +227,7 @@ impl Demonstration<'_> {
         found.map(Some).ok_or(DemoFault::NoKubectl)
     }
 
-    fn tell_what_next(&self, state: &State, program: &Path, kubeconfig: Option<&Path>) {
+    fn tell_what_next(&self, state: &State, program: &Path, kubeconfig: Option<&Path>, verifier: &str) {
         let place = |what, place: &str| (self.say)(Line::Place { what, place });
         let program = program.display();
         let configuration = state.at("bailiwick.toml");
@@ -233,7 +240,7 @@ impl Demonstration<'_> {
         if let Some(kubeconfig) = kubeconfig {
             place("Kubernetes", &format!("KUBECONFIG={} kubectl get pods", kubeconfig.display()));
         }
-        place("The log", &format!("{program} audit verify --config {}", configuration.display()));
+        place("The log", &format!("{program} audit verify --config {} --key {verifier}", configuration.display()));
         (self.say)(Line::Remark(&format!("For scripts: {}", state.at("demo.json").display())));
         (self.say)(Line::Remark("Ctrl-C stops all of it."));
     }

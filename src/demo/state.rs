@@ -198,7 +198,12 @@ impl State {
     }
 
     /// Writes what scripts need to know.
-    pub(super) fn write_summary(&self, database: &str, kubeconfig: Option<&Path>) -> Result<(), DemoFault> {
+    pub(super) fn write_summary(
+        &self,
+        database: &str,
+        verifier: &str,
+        kubeconfig: Option<&Path>,
+    ) -> Result<(), DemoFault> {
         let users: Vec<_> = personas::LISTED
             .iter()
             .map(|(subject, it)| json!({ "subject": subject, "name": it.name, "groups": it.groups }))
@@ -219,6 +224,7 @@ impl State {
             "provider": format!("http://localhost:{}", self.ports.provider),
             "status": format!("http://127.0.0.1:{}", self.ports.status),
             "users": users,
+            "verifier_key": verifier,
         });
         files::write(&self.at("demo.json"), format!("{summary:#}\n"))
     }
