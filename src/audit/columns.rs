@@ -52,7 +52,7 @@ impl Columns {
                 Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
                 _ => None,
             },
-            target: entry.event.target().map(|target| printable(&target)),
+            target: entry.event.target().map(|target| printable(&shortened(&target))),
         }
     }
 }
@@ -81,12 +81,14 @@ impl Event {
     }
 }
 
-/// `text` as a column takes it: Postgres has no NUL, and nothing in a list may move the cursor or turn the line around.
-fn printable(text: &str) -> String {
-    let is_inert = |c: char| {
-        !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().take(LONGEST_TARGET).map(|c| if is_inert(c) { c } else { '\u{fffd}' }).collect()
+/// `text` with nothing in it that moves a cursor, turns a line around or stops Postgres, which has no NUL.
+pub fn printable(text: &str) -> String {
+    let is_bidi = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST_TARGET).collect()
 }
 
 /// In characters; the bytes have all of it.
@@ -126,6 +128,6 @@ mod tests {
     #[test]
     fn a_target_can_neither_stop_the_log_nor_move_a_cursor() {
         assert_eq!(printable("a\0b\u{1b}[2Jc\r\n\u{202e}d"), "a\u{fffd}b\u{fffd}[2Jc\u{fffd}\u{fffd}\u{fffd}d");
-        assert_eq!(printable(&"x".repeat(9_000)).len(), LONGEST_TARGET);
+        assert_eq!(shortened(&"x".repeat(9_000)).len(), LONGEST_TARGET);
     }
 }

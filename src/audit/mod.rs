@@ -18,9 +18,10 @@ mod tasks;
 pub mod tile;
 pub mod tree;
 mod unstamped;
+pub mod verify;
 mod writer;
 
-pub use columns::summary;
+pub use columns::{printable, summary};
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
 pub use log::{Changing, Health, Limits, Log, State};
 pub use receipt::Receipt;

@@ -41,6 +41,12 @@ impl Edge {
         self.nodes.concat()
     }
 
+    /// The complete subtrees from left to right: the height and the root of each.
+    pub fn subtrees(&self) -> impl Iterator<Item = (u32, &Hash)> {
+        let size = self.size;
+        (0..u64::BITS).rev().filter(move |height| size >> height & 1 == 1).zip(&self.nodes)
+    }
+
     /// How many leaves the tree has.
     pub const fn size(&self) -> u64 {
         self.size

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Mistake, Settings};
 
 mod api;
+mod audit;
 mod check;
 mod client;
 mod completions;
@@ -62,6 +63,9 @@ enum Command {
     /// Sessions that are open, and ending them
     #[command(subcommand)]
     Session(session::Session),
+    /// The audit log: check it, read it
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Try everything on this machine: a database, a provider, an app, rules to edit, and a tour
     Demo(demo::Demo),
     /// Completions for a shell
@@ -82,6 +86,7 @@ impl Cli {
             Command::Logout(command) => command.run().await,
             Command::Kube(command) => command.run().await,
             Command::Session(command) => command.run().await,
+            Command::Audit(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Completions(command) => command.run(),
         }

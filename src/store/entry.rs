@@ -184,6 +184,15 @@ pub async fn extent(db: impl PgExecutor<'_>) -> Result<(Option<u64>, Option<u64>
     Ok((last.map(natural).transpose()?, size.map(natural).transpose()?))
 }
 
+/// How many places before `size` have an entry.
+pub async fn count_below(db: impl PgExecutor<'_>, size: u64) -> Result<u64, StoreFault> {
+    let (count,): (i64,) = sqlx::query_as("select count(distinct leaf_index) from entry where leaf_index < $1")
+        .bind(stored(size))
+        .fetch_one(db)
+        .await?;
+    natural(count)
+}
+
 /// The leaf bytes of the newest entries that `filter` lets through, newest first.
 pub async fn newest(db: impl PgExecutor<'_>, filter: &Filter, limit: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
     let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(

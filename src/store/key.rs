@@ -71,6 +71,15 @@ pub async fn insert_active(db: impl PgExecutor<'_>, purpose: KeyPurpose, new: &K
     Ok(done.rows_affected() == 1)
 }
 
+/// The public halves of all keys for a purpose, whatever their state: for checking what they signed.
+pub async fn publics(db: impl PgExecutor<'_>, purpose: KeyPurpose) -> Result<Vec<Vec<u8>>, StoreFault> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as("select public from key where purpose = $1 order by created_at, id")
+        .bind(purpose.as_str())
+        .fetch_all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(public,)| public).collect())
+}
+
 fn read((id, public, wrapped, certificate, created_at): Row) -> KeyRow {
     KeyRow { id, public, wrapped, certificate, created_at: Timestamp::from_datetime(created_at) }
 }

@@ -1,0 +1,229 @@
+//! Folds the log in a database, page by page, up to the head that it had when verification began.
+//! Needs the auditor's role. A log that grows meanwhile is no finding.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Broken, Place, Report, Trust, VerifyFault,
+    fold::{Fold, open, stated_size},
+};
+use crate::{
+    audit::{
+        checkpoint::Verifier,
+        tile::WIDTH,
+        tree::{hashes, leaf_hash},
+    },
+    store::{
+        StoreFault, checkpoint, entry,
+        head::{self, Head},
+        key::{self, KeyPurpose},
+        tile,
+    },
+};
+
+/// What an auditor has kept elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Anchors {
+    /// Keys that may have signed checkpoints. Without one, those in the database are used.
+    pub keys: Vec<Verifier>,
+    /// Signed notes.
+    pub checkpoints: Vec<String>,
+}
+
+/// Verifies the log in a database. `progress` hears how many entries of how many are done.
+pub async fn database(
+    db: &mut PgConnection,
+    anchors: &Anchors,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Report, VerifyFault> {
+    let head = head::newest(&mut *db).await.map_err(|fault| match fault {
+        StoreFault::Malformed { .. } => VerifyFault::NoLog,
+        other => other.into(),
+    })?;
+    let (trust, keys) = match anchors.keys.as_slice() {
+        [] => (Trust::Stored, stored_keys(db, &head.origin).await?),
+        given => (Trust::Given, given.to_vec()),
+    };
+    let mut fold = Fold::of(&head.origin);
+    let walked = walk(db, &mut fold, &head, anchors, &keys, &mut progress).await;
+    let broken = match walked {
+        Ok(()) => None,
+        Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
+        Err(Stop::Fault(fault)) => return Err(fault.into()),
+    };
+    let (checkpoints, signed, recorded_at) = fold.tally();
+    let gaps =
+        if broken.is_some() { head.size.saturating_sub(entry::count_below(&mut *db, head.size).await?) } else { 0 };
+    Ok(Report {
+        origin: head.origin,
+        epoch: head.epoch,
+        size: head.size,
+        root: hex::encode(head.root),
+        entries: fold.size(),
+        gaps,
+        checkpoints,
+        signed,
+        trust,
+        recorded_at,
+        broken,
+    })
+}
+
+/// Why the walk ended early.
+enum Stop {
+    Found(Broken),
+    Fault(StoreFault),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Found(broken)
+    }
+}
+
+impl From<StoreFault> for Stop {
+    fn from(fault: StoreFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+async fn walk(
+    db: &mut PgConnection,
+    fold: &mut Fold,
+    head: &Head,
+    anchors: &Anchors,
+    keys: &[Verifier],
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<(), Stop> {
+    let mut beyond = Vec::new();
+    for note in &anchors.checkpoints {
+        match stated_size(note) {
+            size if size <= head.size => fold.expect(note, keys)?,
+            _ => beyond.push(note.clone()),
+        }
+    }
+    let mut last_checkpoint = (0, Uuid::nil());
+    while fold.size() < head.size {
+        progress(fold.size(), head.size);
+        let steps = head::steps_past(&mut *db, fold.last_announced(), STEPS).await?;
+        let is_end = |size: u64| size > head.size;
+        for step in steps.into_iter().take_while(|step| !is_end(step.head.size)) {
+            fold.announce(step)?;
+        }
+        let target = fold.last_announced();
+        if target == fold.size() {
+            return Err(Broken::head(head.size, "the heads before it are missing").into());
+        }
+        last_checkpoint = expect_stored(db, fold, last_checkpoint, target, keys).await?;
+        while fold.size() < target {
+            let to = target.min(fold.size() + ENTRIES);
+            for row in entry::between(&mut *db, fold.size(), to).await? {
+                fold.entry(&row)?;
+            }
+            fold.expect_reached(to)?;
+            compare_tiles(db, fold).await?;
+            progress(fold.size(), head.size);
+        }
+    }
+    fold.finish()?;
+    look_beyond(db, head, last_checkpoint, beyond, keys).await
+}
+
+/// Hands the stored checkpoints up to `target` to the fold.
+async fn expect_stored(
+    db: &mut PgConnection,
+    fold: &mut Fold,
+    mut last: (u64, Uuid),
+    target: u64,
+    keys: &[Verifier],
+) -> Result<(u64, Uuid), Stop> {
+    loop {
+        let stored = checkpoint::past(&mut *db, last, STEPS).await?;
+        for row in &stored {
+            if row.size > target {
+                return Ok(last);
+            }
+            let stated = open(&row.note, keys).map_err(|what| Broken::checkpoint(row.size, what))?;
+            if stated.size != row.size || stated.root.as_slice() != row.root {
+                return Err(Broken::checkpoint(row.size, "its row and its note disagree").into());
+            }
+            fold.expect(&row.note, keys)?;
+            last = (row.size, row.key);
+        }
+        if stored.len() < STEPS as usize {
+            return Ok(last);
+        }
+    }
+}
+
+async fn compare_tiles(db: &mut PgConnection, fold: &mut Fold) -> Result<(), Stop> {
+    let complete = fold.take_complete();
+    for level in 0..=complete.iter().map(|tile| tile.level).max().unwrap_or(0) {
+        let mine: Vec<_> = complete.iter().filter(|tile| tile.level == level).collect();
+        let (Some(first), Some(last)) = (mine.first(), mine.last()) else { continue };
+        let stored: HashMap<u64, Vec<u8>> =
+            tile::tiles(&mut *db, level, first.index, last.index + 1).await?.into_iter().collect();
+        for tile in mine {
+            Fold::same_tile(tile, stored.get(&tile.index).map(Vec::as_slice))?;
+        }
+    }
+    Ok(())
+}
+
+/// What lies past the head: entries without one, checkpoints of a tail that is gone.
+async fn look_beyond(
+    db: &mut PgConnection,
+    head: &Head,
+    last_checkpoint: (u64, Uuid),
+    mut notes: Vec<String>,
+    keys: &[Verifier],
+) -> Result<(), Stop> {
+    let stored = checkpoint::past(&mut *db, last_checkpoint, STEPS).await?;
+    notes.extend(stored.into_iter().chain(checkpoint::newest(&mut *db).await?).map(|row| row.note));
+    let (last_entry, size) = entry::extent(&mut *db).await?;
+    // The log may have grown since; it is only wrong if it is shorter than what was signed.
+    let size = size.unwrap_or(0).max(head.size);
+    for note in notes {
+        let stated = open(&note, keys).map_err(|what| Broken::checkpoint(stated_size(&note), what))?;
+        if stated.size > size {
+            let what = format!("the end of the log is missing: {} entries were signed, {size} are there", stated.size);
+            return Err(Broken { place: Place::Leaves { from: size, to: stated.size }, what }.into());
+        }
+    }
+    match last_entry {
+        Some(last) if last >= size => Err(Broken::leaf(size, "there are entries beyond the head").into()),
+        _ => Ok(()),
+    }
+}
+
+/// Names the entry in a range that disagrees with its tile, if a tile was left as it was.
+async fn narrowed(db: &mut PgConnection, broken: Broken) -> Result<Broken, StoreFault> {
+    let Place::Leaves { from, to } = broken.place else { return Ok(broken) };
+    let width = WIDTH as u64;
+    for index in from / width..to.div_ceil(width) {
+        let Some((_, stored)) = tile::tiles(&mut *db, 0, index, index + 1).await?.pop() else { continue };
+        let stored = hashes(&stored).unwrap_or_default();
+        for row in entry::between(&mut *db, index * width, (index + 1) * width).await? {
+            let leaf_index = u64::try_from(row.leaf_index).unwrap_or(u64::MAX);
+            let nth = usize::try_from(leaf_index % width).unwrap_or(usize::MAX);
+            if (from..to).contains(&leaf_index) && stored.get(nth) != Some(&leaf_hash(&row.leaf)) {
+                return Ok(Broken::leaf(leaf_index, broken.what));
+            }
+        }
+    }
+    Ok(broken)
+}
+
+async fn stored_keys(db: &mut PgConnection, origin: &str) -> Result<Vec<Verifier>, StoreFault> {
+    let publics = key::publics(db, KeyPurpose::Checkpoint).await?;
+    Ok(publics.into_iter().filter_map(|public| Verifier::new(origin, public.try_into().ok()?).ok()).collect())
+}
+
+/// How many batches or checkpoints are read at once.
+const STEPS: u32 = 64;
+
+/// How many entries are read at once.
+const ENTRIES: u64 = 2_048;

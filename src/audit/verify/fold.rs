@@ -1,0 +1,292 @@
+//! The fold itself: batches are announced, entries follow one by one, and after each the tree is compared with every
+//! head, tile and checkpoint that speaks of that size. Pure, so that an exported file can be folded as well.
+//!
+//! INVARIANT: everything is computed from the leaf bytes; what is stored beside them is only ever compared.
+
+use std::collections::VecDeque;
+
+use super::report::{Broken, Place};
+use crate::{
+    audit::{
+        Entry,
+        checkpoint::{Checkpoint, Verifier},
+        entry::Columns,
+        tile::{Tile, Tree, WIDTH},
+        tree::{Edge, Hash, empty_root, hashes, leaf_hash},
+    },
+    model::Timestamp,
+    store::{entry::EntryRow, head::Step},
+};
+
+/// See the head of this file.
+pub(super) struct Fold {
+    origin: String,
+    tree: Tree,
+    recorded_at: Option<Timestamp>,
+    announced: VecDeque<Batch>,
+    last_announced: u64,
+    checkpoints: VecDeque<Checkpoint>,
+    checked: u64,
+    signed: u64,
+    complete: Vec<Tile>,
+    /// The first entry of this batch whose hash is not the one that its head lists.
+    suspect: Option<(u64, String)>,
+}
+
+struct Batch {
+    step: Step,
+    hashes: Vec<Hash>,
+}
+
+impl Fold {
+    /// Begins with the empty tree of the log `origin`.
+    pub(super) fn of(origin: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            tree: Tree::default(),
+            recorded_at: None,
+            announced: VecDeque::new(),
+            last_announced: 0,
+            checkpoints: VecDeque::new(),
+            checked: 0,
+            signed: 0,
+            complete: Vec::new(),
+            suspect: None,
+        }
+    }
+
+    /// How many entries were folded.
+    pub(super) const fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The size that the last announced batch leads to.
+    pub(super) const fn last_announced(&self) -> u64 {
+        self.last_announced
+    }
+
+    /// How many checkpoints held, how many entries the newest covers, and when the last entry was recorded.
+    pub(super) const fn tally(&self) -> (u64, u64, Option<Timestamp>) {
+        (self.checked, self.signed, self.recorded_at)
+    }
+
+    /// The tiles that became complete since the last call.
+    pub(super) fn take_complete(&mut self) -> Vec<Tile> {
+        std::mem::take(&mut self.complete)
+    }
+
+    /// The next batch, as its head describes it.
+    pub(super) fn announce(&mut self, step: Step) -> Result<(), Broken> {
+        let size = step.head.size;
+        let wrong = |what: &str| Err(Broken::head(size, what));
+        if step.head.origin != self.origin {
+            return wrong("it names another log");
+        }
+        if step.parent_size != Some(self.last_announced) {
+            let end = self.last_announced;
+            return Err(Broken::head(size, format!("it does not follow the head at {end} entries: one is missing")));
+        }
+        if size <= self.last_announced {
+            return wrong("it counts no more entries than the head before it");
+        }
+        let last = self.announced.back().map(|batch| batch.step.head.recorded_at).or(self.recorded_at);
+        if last.is_some_and(|last| step.head.recorded_at < last) {
+            return wrong("it was recorded before the head before it");
+        }
+        let Some(hashes) = hashes(&step.hashes) else { return wrong("its list of leaf hashes is malformed") };
+        if hashes.len() as u64 != size - self.last_announced {
+            return wrong("its list of leaf hashes has another length than its batch");
+        }
+        self.last_announced = size;
+        self.announced.push_back(Batch { step, hashes });
+        Ok(())
+    }
+
+    /// A checkpoint to be compared once the tree is as large. They come in order of size.
+    pub(super) fn expect(&mut self, note: &str, verifiers: &[Verifier]) -> Result<(), Broken> {
+        let checkpoint = open(note, verifiers).map_err(|what| Broken::checkpoint(stated_size(note), what))?;
+        if checkpoint.origin != self.origin {
+            return Err(Broken::checkpoint(checkpoint.size, "it names another log"));
+        }
+        if checkpoint.size < self.tree.size() && checkpoint.size != 0 {
+            return Ok(()); // it was signed while the fold had passed already
+        }
+        let at = self.checkpoints.partition_point(|other| other.size <= checkpoint.size);
+        self.checkpoints.insert(at, checkpoint);
+        self.compare_checkpoints()
+    }
+
+    /// The next entry.
+    pub(super) fn entry(&mut self, row: &EntryRow) -> Result<(), Broken> {
+        let index = self.tree.size();
+        match u64::try_from(row.leaf_index) {
+            Ok(found) if found == index => {}
+            Ok(found) if found < index => return Err(Broken::leaf(found, "it is there twice")),
+            Ok(_) => return Err(missing(index)),
+            Err(_) => return Err(Broken::leaf(index, "there is an entry with a negative index")),
+        }
+        let Some(batch) = self.announced.front() else {
+            return Err(Broken::leaf(index, "it lies beyond the head"));
+        };
+        let start = batch.step.parent_size.unwrap_or(0);
+        let listed = usize::try_from(index - start).ok().and_then(|nth| batch.hashes.get(nth));
+        let hash = leaf_hash(&row.leaf);
+        if listed != Some(&hash) {
+            // Whether the entry or the list was changed is known at the end of the batch, when the root is compared.
+            let other = batch.hashes.iter().position(|listed| *listed == hash).map(|nth| start + nth as u64);
+            let what = match other {
+                Some(other) => format!("it holds the bytes of entry {other}"),
+                None => "its bytes were changed: they do not hash to what was recorded".to_owned(),
+            };
+            self.suspect.get_or_insert((index, what));
+        } else if let Err(what) = same_columns(row, batch.step.head.recorded_at) {
+            return Err(self.take_suspect().unwrap_or_else(|| Broken::leaf(index, what)));
+        }
+        self.recorded_at = Some(batch.step.head.recorded_at);
+        self.tree.append(hash, &mut self.complete);
+        if self.tree.size() == batch.step.head.size {
+            self.end_batch()?;
+        }
+        self.compare_checkpoints()
+    }
+
+    /// All entries up to `size` must have come by now.
+    pub(super) fn expect_reached(&mut self, size: u64) -> Result<(), Broken> {
+        let index = self.tree.size();
+        if index < size { Err(self.take_suspect().unwrap_or_else(|| missing(index))) } else { Ok(()) }
+    }
+
+    /// Nothing may be left over at the end.
+    pub(super) fn finish(&mut self) -> Result<(), Broken> {
+        if let Some(broken) = self.take_suspect() {
+            return Err(broken);
+        }
+        match self.announced.front() {
+            None => Ok(()),
+            Some(batch) => Err(Broken::head(batch.step.head.size, "its batch has no end")),
+        }
+    }
+
+    /// Compares a stored tile with the one that the entries give.
+    pub(super) fn same_tile(computed: &Tile, stored: Option<&[u8]>) -> Result<(), Broken> {
+        let Tile { level, index, .. } = *computed;
+        let wrong = |what: String| Err(Broken { place: Place::Tile { level, index }, what });
+        let Some(stored) = stored else { return wrong("it is missing".to_owned()) };
+        let Some(stored) = Tile::from_bytes(level, index, stored) else { return wrong("it is malformed".to_owned()) };
+        match stored.hashes.iter().zip(&computed.hashes).position(|(stored, computed)| stored != computed) {
+            None => Ok(()),
+            Some(nth) if level == 0 => {
+                wrong(format!("it disagrees with entry {}, and the heads agree", index * WIDTH as u64 + nth as u64))
+            }
+            Some(nth) => wrong(format!("its hash {nth} is not that of the tile below it")),
+        }
+    }
+
+    /// Compares the tree with the head of the batch that has just ended.
+    fn end_batch(&mut self) -> Result<(), Broken> {
+        let Some(Batch { step, .. }) = self.announced.pop_front() else { return Ok(()) };
+        let (size, head) = (step.head.size, step.head);
+        let is_same = head.root == self.tree.root();
+        if let Some((index, _)) = &self.suspect
+            && is_same
+        {
+            let what = format!("its list of leaf hashes and its root disagree about entry {index}: one was changed");
+            return Err(Broken::head(size, what));
+        }
+        if let Some(broken) = self.take_suspect() {
+            return Err(broken);
+        }
+        let edge = Edge::from_bytes(size, &head.edge).filter(|edge| edge.root() == head.root);
+        match edge {
+            None => Err(Broken::head(size, "its root is not that of its own edge: one of them was changed")),
+            Some(_) if is_same => Ok(()),
+            Some(edge) => {
+                let (from, to) = differing(&edge, self.tree.edge()).unwrap_or((0, size));
+                let from = from.max(self.signed);
+                Err(Broken::leaves(from, to, "rewritten together with its hash: a later head remembers another one"))
+            }
+        }
+    }
+
+    fn compare_checkpoints(&mut self) -> Result<(), Broken> {
+        while let Some(checkpoint) = self.checkpoints.front()
+            && checkpoint.size <= self.tree.size()
+        {
+            let Some(checkpoint) = self.checkpoints.pop_front() else { break };
+            let root = if checkpoint.size == 0 { empty_root() } else { self.tree.root() };
+            if checkpoint.root != root {
+                if let Some(broken) = self.take_suspect() {
+                    return Err(broken);
+                }
+                let what = "the entries are not those that were signed, and the heads were rewritten with them";
+                return Err(Broken::leaves(self.signed, checkpoint.size, what));
+            }
+            self.checked += 1;
+            self.signed = self.signed.max(checkpoint.size);
+        }
+        Ok(())
+    }
+
+    fn take_suspect(&mut self) -> Option<Broken> {
+        self.suspect.take().map(|(index, what)| Broken::leaf(index, what))
+    }
+}
+
+/// What `note` states, if one of `verifiers` signed it.
+pub(super) fn open(note: &str, verifiers: &[Verifier]) -> Result<Checkpoint, String> {
+    let mut fault = "there is no key to check it with".to_owned();
+    for verifier in verifiers {
+        match verifier.open(note) {
+            Ok(checkpoint) => return Ok(checkpoint),
+            Err(why) => fault = why.to_string(),
+        }
+    }
+    Err(fault)
+}
+
+/// The size on the second line, for naming a checkpoint that is not believed otherwise.
+pub(super) fn stated_size(note: &str) -> u64 {
+    note.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0)
+}
+
+/// The leaves below the first node in which two edges of the same size differ.
+fn differing(one: &Edge, other: &Edge) -> Option<(u64, u64)> {
+    let mut start = 0;
+    for (height, (one, other)) in one.subtrees().zip(other.subtrees()).map(|((h, a), (_, b))| (h, (a, b))) {
+        let end = start + (1_u64 << height);
+        if one != other {
+            return Some((start, end));
+        }
+        start = end;
+    }
+    None
+}
+
+fn missing(index: u64) -> Broken {
+    Broken::leaf(index, "it is missing")
+}
+
+/// Derives the columns of a row again and compares each.
+fn same_columns(row: &EntryRow, recorded_at: Timestamp) -> Result<(), String> {
+    let entry = Entry::from_leaf(&row.leaf).map_err(|fault| format!("its bytes are not an entry: {fault}"))?;
+    let columns = Columns::of(&entry);
+    if entry.recorded_at != recorded_at {
+        return Err("its bytes and its batch disagree about when it was recorded".to_owned());
+    }
+    let same = [
+        ("recorded_at", row.recorded_at == columns.recorded_at.to_datetime()),
+        ("happened_at", row.happened_at == columns.happened_at.to_datetime()),
+        ("kind", row.kind == columns.kind),
+        ("broker", row.broker == columns.broker),
+        ("request", row.request == columns.request),
+        ("person", row.person == columns.person),
+        ("login", row.login == columns.login),
+        ("credential", row.credential == columns.credential),
+        ("verdict", row.verdict.as_deref() == columns.verdict),
+        ("target", row.target == columns.target),
+    ];
+    match same.iter().find(|(_, is_same)| !is_same) {
+        None => Ok(()),
+        Some((column, _)) => Err(format!("its column `{column}` was changed: it says something else than the bytes")),
+    }
+}
