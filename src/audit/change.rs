@@ -60,6 +60,9 @@ async fn finish(
 ) -> Result<Option<Receipt>, ChangeFault> {
     let locked = timeout(shared.limits.wait, shared.position.lock()).await;
     let mut position = locked.map_err(|_| Unrecorded::TimedOut)?;
+    if position.is_stale {
+        catch_up(&mut transaction, &mut position).await?;
+    }
     let entries: Vec<Queued> = entries.into_iter().map(|entry| Queued { entry, reply: None }).collect();
     let id = BatchId::random(&*shared.entropy);
     let (batch, after) = position.extended(&entries, id, shared.broker, shared.clock.now());
@@ -79,7 +82,7 @@ async fn finish(
             if !fault.is_conflict() {
                 return Err(fault.into());
             }
-            catch_up(&shared, &mut position).await?;
+            position.is_stale = true;
             Ok(None)
         }
         // From here on the writer may use the position: whichever batch takes the place settles it.
@@ -117,12 +120,9 @@ async fn settle(
     Err(Unrecorded::Unsettled.into())
 }
 
-async fn catch_up(shared: &Shared, position: &mut Position) -> Result<(), ChangeFault> {
-    let followed = async {
-        let mut db = shared.pool.acquire().await.map_err(StoreFault::from)?;
-        position.follow(&mut db).await
-    };
-    match timeout(COMMIT, followed).await {
+/// Follows another broker over the transaction's own connection: a second one might never be free while this one waits.
+async fn catch_up(db: &mut PgConnection, position: &mut Position) -> Result<(), ChangeFault> {
+    match timeout(COMMIT, position.follow(db)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(Astray::Store(fault))) => Err(fault.into()),
         // The writer will find the same, and say so.

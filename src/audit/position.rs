@@ -25,6 +25,8 @@ pub(super) struct Position {
     pub(super) epoch: u64,
     pub(super) tree: Tree,
     pub(super) recorded_at: Timestamp,
+    /// Another broker is known to have gone on from here.
+    pub(super) is_stale: bool,
 }
 
 /// Why the newest head could not be reached from here.
@@ -69,7 +71,7 @@ impl Position {
             });
         }
         let tree = Tree::resume(edge, partial).ok_or_else(|| broken("does not fit the hashes below it"))?;
-        Ok(Self { epoch: head.epoch, tree, recorded_at: head.recorded_at })
+        Ok(Self { epoch: head.epoch, tree, recorded_at: head.recorded_at, is_stale: false })
     }
 
     /// Moves to the newest head, which must continue this one. True: it had moved.
@@ -94,13 +96,14 @@ impl Position {
                 self.walk(&step)?;
             }
         }
+        self.is_stale = false;
         Ok(self.tree.size() != known)
     }
 
     /// The batch that would add `entries` here, and where the log would stand then.
     pub(super) fn extended(&self, entries: &[Queued], id: BatchId, broker: BrokerId, now: Timestamp) -> (Batch, Self) {
         let recorded_at = now.max(self.recorded_at);
-        let mut after = Self { epoch: self.epoch, tree: self.tree.clone(), recorded_at };
+        let mut after = Self { epoch: self.epoch, tree: self.tree.clone(), recorded_at, is_stale: false };
         let mut complete: Vec<Tile> = Vec::new();
         let mut batch = Batch {
             epoch: self.epoch,

@@ -14,7 +14,6 @@ mod support;
 mod access;
 mod audit_failure;
 mod audit_log;
-
 mod audit_verify;
 mod credential_issue;
 mod demo;

@@ -47,7 +47,7 @@ pub async fn database(
         [] => (Trust::Stored, stored_keys(db, &head.origin).await?),
         given => (Trust::Given, given.to_vec()),
     };
-    let mut fold = Fold::of(&head.origin);
+    let mut fold = Fold::of(anchors.keys.first().map_or(head.origin.as_str(), Verifier::name));
     let walked = walk(db, &mut fold, &head, anchors, &keys, &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
