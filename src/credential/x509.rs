@@ -220,6 +220,14 @@ mod tests {
         assert!(CertificateRequest::from_pem(&"x".repeat(LONGEST_REQUEST + 1)).is_err());
     }
 
+    /// Made with OpenSSL: what other programs send.
+    #[test]
+    fn requests_of_another_maker_are_read_too() {
+        assert!(CertificateRequest::from_pem(include_str!("samples/rsa-2048.pem")).is_ok());
+        assert!(CertificateRequest::from_pem(include_str!("samples/rsa-1024.pem")).is_err(), "too weak");
+        assert!(CertificateRequest::from_pem(include_str!("samples/explicit-curve.pem")).is_err(), "a curve spelt out");
+    }
+
     #[test]
     fn serial_numbers_are_compared_without_leading_zeros() {
         assert_eq!(serial_bytes(&[0, 0x80, 1]), [0x80, 1]);

@@ -122,6 +122,17 @@ async fn a_permit_is_for_one_key_and_one_thing() {
 }
 
 #[tokio::test]
+async fn an_rsa_key_made_elsewhere_is_certified_bit_for_bit() {
+    let bench = Bench::new().await;
+    let (caller, _) = bench.whole("alice").await;
+    let request = CertificateRequest::from_pem(include_str!("../../src/credential/samples/rsa-2048.pem")).unwrap();
+    let permit = bench.may(&caller, Action::Issue(asked(&request, 600))).await.unwrap();
+    let issued = bench.certificates.issue(permit, &request).await.unwrap();
+    let der = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
+    assert!(bench.callers.from_certificate(&der, HOME).await.is_ok());
+}
+
+#[tokio::test]
 async fn no_certificate_outlives_the_settings_or_the_login() {
     let bench = Bench::new().await;
     let (caller, _) = bench.whole("alice").await;

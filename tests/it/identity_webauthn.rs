@@ -181,7 +181,8 @@ async fn an_assertion_from_another_place_is_refused() {
         let result = bench.passkeys.finish_assertion(&caller, ceremony, &answer, &visit()).await;
         assert!(matches!(result, Err(IdentityFault::Denied(Denial::Passkey(_)))), "{place}: {result:?}");
     }
-    let bends: [(&str, fn(&RequestChallengeResponse) -> Vec<u8>); 3] = [
+    type Bend = fn(&RequestChallengeResponse) -> Vec<u8>;
+    let bends: [(&str, Bend); 3] = [
         ("a frame", |options| client_data("webauthn.get", &options.public_key.challenge, ORIGIN, true)),
         ("a registration", |options| client_data("webauthn.create", &options.public_key.challenge, ORIGIN, false)),
         ("another challenge", |_| client_data("webauthn.get", b"0123456789abcdef", ORIGIN, false)),
