@@ -8,9 +8,10 @@ use std::{
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use super::{CliFault, ConfigFile, Ending};
+use super::{CliFault, ConfigFile, Ending, output};
 use crate::{
-    app,
+    access::AccessFault,
+    app::{self, StartFault},
     model::{SystemClock, SystemEntropy},
 };
 
@@ -43,7 +44,7 @@ impl Serve {
         let settings = self.config.load()?;
         let running = app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy))
             .await
-            .map_err(|fault| CliFault::failed(fault.to_string()))?;
+            .map_err(|fault| explained(&fault))?;
         let addresses: Vec<String> = running.addresses.iter().map(ToString::to_string).collect();
         let status = running.status.map(|at| at.to_string());
         tracing::info!(broker = %running.broker, addresses = addresses.join(" "), status, "serving");
@@ -65,6 +66,14 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// Rules that are wrong are shown as `bailiwick check` shows them.
+fn explained(fault: &StartFault) -> CliFault {
+    if let StartFault::Access(AccessFault::Rules(mistakes)) = fault {
+        mistakes.iter().for_each(|mistake| output::complain_about(mistake));
+    }
+    CliFault::failed(fault)
 }
 
 /// Returns when the process is asked to stop.

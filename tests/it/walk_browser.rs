@@ -34,7 +34,7 @@ async fn a_person_enrols_signs_in_and_opens_the_app_and_the_log_says_so() {
     browser.reads("The admin pages are for admins.").await;
     browser.picture("app-denied").await;
     browser.visit(site.portal.as_str()).await;
-    browser.reads("Hello").await;
+    browser.reads("wiki.test.localhost").await;
     browser.picture("home").await;
     let reached = site.upstream.reached();
     browser.visit(site.portal.join("/audit").unwrap().as_str()).await;
@@ -42,6 +42,7 @@ async fn a_person_enrols_signs_in_and_opens_the_app_and_the_log_says_so() {
 
     browser.visit(site.portal.as_str()).await;
     browser.click("form[action='/sign-out'] button").await;
+    browser.click("button[name=logout][value=yes]").await;
     browser.reads("igned out").await;
     browser.picture("signed-out").await;
     browser.visit(site.wiki.as_str()).await;

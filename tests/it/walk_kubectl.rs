@@ -15,9 +15,9 @@ pub const RULES: &str = r#"
 @id("own-sessions") permit (principal, action == Action::"endSession", resource) when { resource.owner == principal };
 @id("staff-use-the-wiki") permit (principal in Group::"staff", action, resource in App::"wiki");
 @id("staff-get-certificates") permit (principal in Group::"staff", action == Action::"issue", resource == k8s::Cluster::"demo");
-@id("staff-read") permit (principal in k8s::Group::"staff", action in k8s::Action::"readOnly", resource in k8s::Cluster::"demo");
-@id("discovery") permit (principal in k8s::Group::"staff", action == k8s::Action::"get", resource is k8s::NonResourceURL);
-@id("logs-and-exec") permit (principal in k8s::Group::"staff", action in [k8s::Action::"logs", k8s::Action::"exec"], resource in k8s::Namespace::"demo/default");
+@id("staff-read") permit (principal in Group::"staff", action in k8s::Action::"readOnly", resource in k8s::Cluster::"demo");
+@id("discovery") permit (principal in Group::"staff", action == k8s::Action::"get", resource is k8s::NonResourceURL);
+@id("logs-and-exec") permit (principal in Group::"staff", action in [k8s::Action::"logs", k8s::Action::"exec"], resource in k8s::Namespace::"demo/default");
 @id("payments-are-closed") @reason("The payments namespace is closed.")
 forbid (principal, action, resource in k8s::Namespace::"demo/payments");
 "#;

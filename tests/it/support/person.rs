@@ -49,8 +49,8 @@ impl Person {
     /// `bailiwick login`, confirmed in the browser.
     pub async fn log_in(&self) {
         let mut command = self.bailiwick(&["login", "--no-browser", "--portal", self.portal.as_str()]);
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let url = read_until(child.stderr.take().unwrap(), "/command-line");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let url = read_until(child.stdout.take().unwrap(), "/command-line");
         self.browser.visit(url.trim()).await;
         self.browser.picture("command-line").await;
         self.browser.click("button[value=yes]").await;
