@@ -17,7 +17,7 @@ use bailiwick::{
     credential::{Authority, Issuer, Wrapping, keys},
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Provider, Sessions, session::LOGIN},
     listener::Peer,
-    model::{BrokerId, Caller, Clock, Entropy, FrozenClock, LoginId, SystemEntropy},
+    model::{BrokerId, Caller, Clock, Entropy, LoginId, SystemEntropy},
     outbound::{Outbound, Plain, Route},
     portal::{PortalState, router},
     store::{feed::Feed, login, person},
@@ -38,8 +38,6 @@ pub const ORIGIN: &str = "http://auth.demo.localhost:8080";
 pub struct TestPortal {
     /// What it stands on.
     pub state: Arc<PortalState>,
-    /// The clock that it goes by.
-    pub clock: Arc<FrozenClock>,
     router: Router,
     watching: Vec<JoinHandle<()>>,
     _recording: Tasks,
@@ -65,9 +63,9 @@ impl TestPortal {
     pub async fn open(db: &TestDb) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Arc::new(settings(folder.path(), db));
-        let (pool, clock) = (db.pool.clone(), rows::clock());
+        let pool = db.pool.clone();
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let time: Arc<dyn Clock> = clock.clone();
+        let time: Arc<dyn Clock> = rows::clock();
         let both = || (Arc::clone(&time), Arc::clone(&entropy));
 
         let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
@@ -105,7 +103,7 @@ impl TestPortal {
         });
         let watching = vec![rules, polling];
         let router = router(Arc::clone(&state));
-        Self { state, clock, router, watching, _recording: recording, _folder: folder }
+        Self { state, router, watching, _recording: recording, _folder: folder }
     }
 
     /// Sends a request, as the listener would hand it over.
