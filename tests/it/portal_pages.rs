@@ -202,3 +202,30 @@ async fn without_the_log_nothing_is_shown_and_nothing_is_done() {
     }
     db.restore().await;
 }
+
+#[tokio::test]
+async fn a_step_up_leads_back_to_the_app_that_asked_for_it() {
+    let db = database().await;
+    let portal = TestPortal::open(&db).await;
+    let (cookie, _) = portal.signed_in("ada", &["devs"]).await;
+    let from_app =
+        |path: &str| Request::get(path).header(header::COOKIE, &cookie).header("sec-fetch-site", "same-site");
+    let page = portal.send(from_app("/step-up?app=wiki&return=%2Fnotes%3Fa%3Db"), Body::empty()).await;
+    assert!(page.text.contains("<strong>wiki</strong>") && page.text.contains("data-begin=\"/step-up/begin\""));
+    assert_eq!(portal.get("/onward", &cookie).await.header("location"), "http://wiki.demo.localhost:8080/notes?a=b");
+    assert_eq!(portal.get("/onward", &cookie).await.header("location"), "/", "a way is gone once");
+
+    portal.send(from_app("/step-up?app=wiki&return=%2F%2Fevil.example"), Body::empty()).await;
+    assert_eq!(portal.get("/onward", &cookie).await.header("location"), "http://wiki.demo.localhost:8080/");
+    assert_eq!(portal.get("/step-up?app=evil", &cookie).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_way_back_from_a_refused_app_is_a_page_that_goes_on_by_itself() {
+    let db = database().await;
+    let portal = TestPortal::open(&db).await;
+    let (cookie, _) = portal.signed_in("ada", &["devs"]).await;
+    let request = Request::get("/sign-in").header(header::COOKIE, &cookie).header("sec-fetch-site", "same-site");
+    let answer = portal.send(request, Body::empty()).await;
+    assert!(answer.status == StatusCode::OK && answer.text.contains("content=\"0;url=/onward\""));
+}
