@@ -13,6 +13,7 @@ mod support;
 
 mod access;
 mod audit_failure;
+mod audit_golden;
 mod audit_log;
 mod audit_verify;
 mod credential_issue;

@@ -101,7 +101,7 @@ async fn walk(
     let mut beyond = Vec::new();
     for note in &anchors.checkpoints {
         match stated_size(note) {
-            size if size <= head.size => fold.expect(note, keys)?,
+            size if size <= head.size => fold.remember(note, keys)?,
             _ => beyond.push(note.clone()),
         }
     }
@@ -150,7 +150,7 @@ async fn expect_stored(
             if stated.size != row.size || stated.root.as_slice() != row.root {
                 return Err(Broken::checkpoint(row.size, "its row and its note disagree").into());
             }
-            fold.expect(&row.note, keys)?;
+            fold.remember(&row.note, keys)?;
             last = (row.size, row.key);
         }
         if stored.len() < STEPS as usize {

@@ -103,7 +103,7 @@ impl Fold {
     }
 
     /// A checkpoint to be compared once the tree is as large. They come in order of size.
-    pub(super) fn expect(&mut self, note: &str, verifiers: &[Verifier]) -> Result<(), Broken> {
+    pub(super) fn remember(&mut self, note: &str, verifiers: &[Verifier]) -> Result<(), Broken> {
         let checkpoint = open(note, verifiers).map_err(|what| Broken::checkpoint(stated_size(note), what))?;
         if checkpoint.origin != self.origin {
             return Err(Broken::checkpoint(checkpoint.size, "it names another log"));
