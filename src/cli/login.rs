@@ -115,7 +115,10 @@ async fn confirmed(portal: &Url, may_open: bool, entropy: &dyn Entropy) -> Resul
     let service = Router::new().route("/callback", get(callback)).with_state(waiting);
     let server = tokio::spawn(async move { axum::serve(listener, service).await });
 
-    if may_open && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && open::that(url.as_str()).is_ok()
+    if may_open
+        && std::io::stdin().is_terminal()
+        && std::io::stdout().is_terminal()
+        && open::that_detached(url.as_str()).is_ok()
     {
         say(format_args!("Confirm in the browser that opens. If none does, open this on this machine:\n  {url}"));
     } else {
