@@ -34,9 +34,11 @@ async fn a_session_ended_at_one_broker_closes_the_watch_exec_and_web_socket_that
     let cookie = bob.browser.cookie("__Host-bailiwick-app").await;
 
     let server = format!("--server=https://127.0.0.1:{}", ports.cluster);
-    let pods = ["get", "pods", "-n", "default", server.as_str()];
-    let watching = ["get", "pods", "-n", "default", "-w", server.as_str()];
-    let running = ["exec", "web-0", "-n", "default", server.as_str(), "--", "sh", "-c", "echo begun; exec sleep 3600"];
+    // The kubeconfig leads to the first broker; the server name stays the same.
+    let there = [server.as_str(), "--tls-server-name=demo.k8s.test.localhost", "-n", "default"];
+    let pods = [&there[..], &["get", "pods"]].concat();
+    let watching = [&pods[..], &["-w"]].concat();
+    let running = [&there[..], &["exec", "web-0", "--", "sh", "-c", "echo begun; exec sleep 3600"]].concat();
     let mut watch = started(bob.kubectl(&watching).stderr(Stdio::null()), "web-0");
     let mut exec = started(bob.kubectl(&running).stderr(Stdio::null()), "begun");
     let mut socket = web_socket(&site, ports, &cookie);
