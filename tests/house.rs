@@ -132,9 +132,12 @@ fn panics(path: &Path, source: &str) -> Vec<Breach> {
     let words = without_tests(&words(source));
     let mut breaches = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        // With an argument, `unwrap` is somebody's own word: keys are wrapped and unwrapped.
+        // With other arguments these are somebody's own words: keys are unwrapped, a fold expects a checkpoint.
         let unwraps = ["unwrap", "unwrap_err"].iter().any(|call| is(&words, at, &[".", call, "(", ")"]));
-        let calls = unwraps || ["expect", "expect_err"].iter().any(|call| is(&words, at, &[".", call, "("]));
+        let calls = unwraps
+            || ["expect", "expect_err"]
+                .iter()
+                .any(|call| is(&words, at, &[".", call, "("]) && has_one_argument(&words, at + 2));
         let gives_up =
             ["panic", "unreachable", "todo", "unimplemented"].iter().any(|give_up| is(&words, at, &[give_up, "!"]));
         if calls || gives_up {
@@ -143,6 +146,23 @@ fn panics(path: &Path, source: &str) -> Vec<Breach> {
         }
     }
     breaches
+}
+
+/// Whether the call that opens at `open` has no comma between its arguments.
+fn has_one_argument(words: &[Word], open: usize) -> bool {
+    let mut depth = 0_usize;
+    for (at, word) in words.iter().enumerate().skip(open) {
+        match word.text.as_str() {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            "," if depth == 1 => return is(words, at + 1, &[")"]),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    true
 }
 
 fn environment(path: &Path, source: &str) -> Vec<Breach> {
@@ -282,11 +302,17 @@ fn sql_outside_the_store_is_found() {
 
 #[test]
 fn giving_up_outside_tests_is_found() {
-    for source in ["x.unwrap()", "x\n.expect(\"y\")", "panic!(\"z\")", "unreachable!()", "todo!()"] {
+    for source in
+        ["x.unwrap()", "x\n.expect(\"y\",\n)", "x.expect(&f(1, 2))", "panic!(\"z\")", "unreachable!()", "todo!()"]
+    {
         assert_breaks(panics, "src/x.rs", source, "outside tests");
         assert_keeps(panics, "src/x.rs", &format!("#[cfg(test)]\nmod tests {{ fn f() {{ {source} }} }}"));
     }
-    assert_keeps(panics, "src/x.rs", "key.unwrap(bytes); x.unwrap_or_default(); // x.unwrap()\n#[expect(dead_code)]");
+    assert_keeps(
+        panics,
+        "src/x.rs",
+        "key.unwrap(bytes); fold.expect(note, keys); x.unwrap_or_default(); // x.unwrap()\n#[expect(dead_code)]",
+    );
 }
 
 #[test]
