@@ -79,7 +79,8 @@ fn asked(event: &Event) -> String {
         Event::Decision { action, .. } => summary(action),
         Event::Outcome { status, sent, duration, .. } => {
             let status = status.map_or("no answer".to_owned(), |status| status.to_string());
-            format!("{status} · {} sent · {}", words::size(*sent), words::duration(*duration))
+            let sent = if *sent > 0 { format!(" · {} sent", words::size(*sent)) } else { String::new() };
+            format!("{status}{sent} · {}", words::duration(*duration))
         }
         Event::NotForwarded { why } => format!("permitted, but not forwarded: {why}"),
         Event::UnknownOutcome { .. } => "its broker died; what became of it is not known".to_owned(),
