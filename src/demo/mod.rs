@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use url::Url;
 
 pub use self::fault::DemoFault;
@@ -147,9 +147,8 @@ impl Demonstration<'_> {
     ) -> Result<Outcome, DemoFault> {
         let kubectl = self.kubectl()?;
         let mut servers = JoinSet::new();
-        self.start_provider(state, &mut servers).await?;
-        let wiki = listen(state.ports.wiki).await?;
-        servers.spawn(app::serve(wiki));
+        self.start_provider(state, &mut servers)?;
+        servers.spawn(app::serve(state.listener(state.ports.wiki)?));
 
         state.write_certificate(self.clock.as_ref())?;
         let auditor = postgres.address(postgres::AUDITOR);
@@ -157,6 +156,7 @@ impl Demonstration<'_> {
         let configuration = state.write_configuration(&postgres.address(postgres::BROKER), &auditor, cluster)?;
         let program = environment::this_program().map_err(|source| DemoFault::file("find", Path::new("/"), source))?;
         let kubeconfig = cluster.map(|_| state.write_kubeconfig(&program)).transpose()?;
+        state.let_go();
         let broker = Broker::start(&configuration, Arc::clone(&self.clock), Arc::clone(&self.entropy)).await?;
         (self.say)(Line::Place { what: "Broker", place: &state.portal() });
         state.write_summary(&auditor, &broker.verifier, kubeconfig.as_deref())?;
@@ -176,12 +176,8 @@ impl Demonstration<'_> {
         outcome.unwrap_or(Ok(Outcome::Sound))
     }
 
-    async fn start_provider(
-        &self,
-        state: &State,
-        servers: &mut JoinSet<Result<(), DemoFault>>,
-    ) -> Result<(), DemoFault> {
-        let listener = listen(state.ports.provider).await?;
+    fn start_provider(&self, state: &State, servers: &mut JoinSet<Result<(), DemoFault>>) -> Result<(), DemoFault> {
+        let listener = state.listener(state.ports.provider)?;
         let portal = Url::parse(&state.portal()).map_err(|_| DemoFault::Crypto)?;
         let redirect = portal.join("/sign-in/callback").map_err(|_| DemoFault::Crypto)?;
         let secret = files::read(&state.at("provider.secret"))?;
@@ -244,8 +240,4 @@ impl Demonstration<'_> {
         (self.say)(Line::Remark(&format!("For scripts: {}", state.at("demo.json").display())));
         (self.say)(Line::Remark("Ctrl-C stops all of it."));
     }
-}
-
-async fn listen(port: u16) -> Result<TcpListener, DemoFault> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(DemoFault::Network)
 }

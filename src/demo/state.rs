@@ -5,9 +5,12 @@
 //! enough for anything but a demonstration on one's own machine.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
-    net::{Ipv4Addr, TcpListener as Probe},
+    io::ErrorKind,
+    net::{Ipv4Addr, TcpListener as Socket},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,6 +21,7 @@ use rcgen::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::{Cluster, DemoFault, files, personas};
 use crate::model::{Clock, Entropy};
@@ -45,6 +49,8 @@ const POLICIES: [(&str, &str); 5] = [
 pub(super) struct State {
     pub(super) folder: PathBuf,
     pub(super) ports: Ports,
+    /// Taken as soon as they are chosen, so that a demonstration that starts beside this one chooses others.
+    held: Mutex<HashMap<u16, Socket>>,
     _lock: File,
 }
 
@@ -64,8 +70,8 @@ impl State {
         files::make_folder(folder)?;
         let folder = fs::canonicalize(folder).map_err(|source| DemoFault::file("find", folder, source))?;
         let lock = lock(&folder)?;
-        let ports = ports(&folder)?;
-        let state = Self { folder, ports, _lock: lock };
+        let (ports, held) = ports(&folder)?;
+        let state = Self { folder, ports, held: Mutex::new(held), _lock: lock };
         let key = || BASE64_STANDARD.encode(entropy.bytes::<32>()).into_bytes();
         files::write_once(&state.at("wrapping.key"), key)?;
         let secret = || BASE64URL.encode(entropy.bytes::<24>()).into_bytes();
@@ -79,6 +85,18 @@ impl State {
 
     pub(super) fn at(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// The listener on one of the ports, to be served here.
+    pub(super) fn listener(&self, port: u16) -> Result<TcpListener, DemoFault> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&port);
+        let socket = held.ok_or_else(|| DemoFault::Network(ErrorKind::AddrInUse.into()))?;
+        socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)).map_err(DemoFault::Network)
+    }
+
+    /// Lets go of all other ports, for the broker to take them.
+    pub(super) fn let_go(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(super) fn portal(&self) -> String {
@@ -241,26 +259,25 @@ fn lock(folder: &Path) -> Result<File, DemoFault> {
     }
 }
 
-/// The ports of the first start. Others would be other addresses to browsers, and another issuer to the broker.
-fn ports(folder: &Path) -> Result<Ports, DemoFault> {
+/// The ports of the first start, taken. Others would be other addresses to browsers, and another issuer to the broker.
+fn ports(folder: &Path) -> Result<(Ports, HashMap<u16, Socket>), DemoFault> {
     let path = folder.join("ports.json");
+    let mut held = HashMap::new();
     if path.exists() {
         let odd = |fault: serde_json::Error| DemoFault::file("read", &path, fault.into());
         let ports: Ports = serde_json::from_str(&files::read(&path)?).map_err(odd)?;
         let Ports { portal, provider, wiki, cluster, status } = ports;
         for port in [portal, provider, wiki, cluster, status] {
-            Probe::bind((Ipv4Addr::LOCALHOST, port))
-                .map_err(|_| DemoFault::PortTaken { port, folder: folder.to_owned() })?;
+            let taken = |_| DemoFault::PortTaken { port, folder: folder.to_owned() };
+            held.insert(port, Socket::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)?);
         }
-        return Ok(ports);
+        return Ok((ports, held));
     }
-    // Held until all are chosen, so that none is chosen twice.
-    let mut probes = Vec::new();
     let mut free = |preferred: u16| -> Result<u16, DemoFault> {
-        let probe = Probe::bind((Ipv4Addr::LOCALHOST, preferred)).or_else(|_| Probe::bind((Ipv4Addr::LOCALHOST, 0)));
-        let probe = probe.map_err(DemoFault::Network)?;
-        let port = probe.local_addr().map_err(DemoFault::Network)?.port();
-        probes.push(probe);
+        let socket = Socket::bind((Ipv4Addr::LOCALHOST, preferred)).or_else(|_| Socket::bind((Ipv4Addr::LOCALHOST, 0)));
+        let socket = socket.map_err(DemoFault::Network)?;
+        let port = socket.local_addr().map_err(DemoFault::Network)?.port();
+        held.insert(port, socket);
         Ok(port)
     };
     let ports = Ports {
@@ -271,7 +288,7 @@ fn ports(folder: &Path) -> Result<Ports, DemoFault> {
         status: free(9090)?,
     };
     files::write(&path, json!(ports).to_string())?;
-    Ok(ports)
+    Ok((ports, held))
 }
 
 fn certificate(name: &str, clock: &dyn Clock, life: Duration) -> CertificateParams {

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::Path,
     process::{Child, Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,6 +20,9 @@ fn demo(place: &Path, options: &[&str]) -> Child {
         .unwrap()
 }
 
+/// Two that start at the same moment would choose the same ports.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -29,6 +33,7 @@ fn postgres_is_running(place: &Path) -> bool {
 
 #[test]
 fn the_tour_is_green_at_the_first_start_and_at_the_second_and_nothing_is_left_running() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let place = tempfile::tempdir().unwrap();
     for start in ["first", "second"] {
         let output = demo(place.path(), &["--once"]).wait_with_output().unwrap();
@@ -43,6 +48,7 @@ fn the_tour_is_green_at_the_first_start_and_at_the_second_and_nothing_is_left_ru
 
 #[test]
 fn it_says_where_everything_is_and_ends_when_it_is_told() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let place = tempfile::tempdir().unwrap();
     let mut running = demo(place.path(), &["--no-tour"]);
     let summary = place.path().join("demo/demo.json");
