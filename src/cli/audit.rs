@@ -162,7 +162,10 @@ impl Tail {
             None => store::head::newest(&mut db).await.map_or(0, |head| head.size),
         };
         self.print(&rows);
-        while self.follow {
+        if !self.follow {
+            return Ok(Ending::Yes);
+        }
+        loop {
             let rows = store::entry::following(&mut db, next, 1_000).await.map_err(CliFault::could_not_look)?;
             self.print(&rows);
             match rows.last() {
@@ -170,7 +173,6 @@ impl Tail {
                 None => tokio::time::sleep(LOOK_EVERY).await,
             }
         }
-        Ok(Ending::Yes)
     }
 
     fn print(&self, rows: &[(u64, Vec<u8>)]) {

@@ -2,6 +2,8 @@
 //! brokers that die, a database that is not what it was. Whatever happens: no receipt without an entry, no entry twice,
 //! recovery without a hand.
 
+#![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
+
 use std::{sync::Arc, time::Duration};
 
 use bailiwick::{

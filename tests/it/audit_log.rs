@@ -1,5 +1,7 @@
 //! The log over a real Postgres with fsync on: receipts, order, several brokers, changes with their entries.
 
+#![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
+
 use std::{sync::Arc, time::Duration};
 
 use bailiwick::{

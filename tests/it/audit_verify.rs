@@ -1,6 +1,8 @@
 //! What verification says of a sound log, and of one that its own database's superuser has changed.
 //! Every drill names exactly what is wrong and where. Reads as the auditor's role.
 
+#![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
+
 use std::time::Duration;
 
 use bailiwick::{
