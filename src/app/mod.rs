@@ -184,8 +184,9 @@ impl Parts {
         let certificate = authority.certificate().clone();
         let callers =
             Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()));
+        let passwords = tokio::spawn(follow_passwords(pool.clone(), Arc::clone(&settings)));
         let parts = Self { settings, pool, log, gate, feed, streams, callers, authority, clock, entropy };
-        Ok((parts, recording, vec![rules_watch, feed_watch, streams_watch]))
+        Ok((parts, recording, vec![rules_watch, feed_watch, streams_watch, passwords]))
     }
 
     /// What every door needs.
@@ -290,5 +291,15 @@ impl Parts {
     async fn record(&self, event: Event) -> Result<(), Unrecorded> {
         let draft = Draft { caller: None, event, happened_at: self.clock.now(), request: None };
         self.log.append(draft).await.map(|_| ())
+    }
+}
+
+/// Reads the database's URL again now and then, so that a rotated password needs no restart.
+async fn follow_passwords(pool: PgPool, settings: Arc<Settings>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        if let Err(fault) = store::take_up_new_url(&pool, &settings.database) {
+            tracing::warn!(%fault, "the database's URL could not be read again");
+        }
     }
 }

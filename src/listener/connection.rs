@@ -20,6 +20,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -65,10 +66,17 @@ enum Speaks {
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, remote: SocketAddr, port: Port) {
     // Small writes must leave at once: a watch event, a keystroke.
     let _ = stream.set_nodelay(true);
+    // A caller that vanished without a word must not keep a stream open for ever.
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&keep_alive());
     let limit = shared.limits.handshake;
     if let Err(fault) = handshake_and_serve(shared, stream, remote.ip(), port, limit).await {
         tracing::debug!(%remote, %fault, "a connection ended before its first request");
     }
+}
+
+/// Asks after 30 s of silence, and gives up after a minute more.
+pub(crate) fn keep_alive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(6)
 }
 
 async fn handshake_and_serve(

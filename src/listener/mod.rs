@@ -22,6 +22,7 @@ use rustls_pki_types::CertificateDer;
 pub use accept::Listener;
 pub use address::{ProxyProtocol, Trust};
 pub use body::{BodyFault, BoxError, RequestBody, ResponseBody, empty, full};
+pub(crate) use connection::keep_alive;
 pub use host::{HostTable, Service, canonical_host};
 pub use status::{Readiness, StatusListener};
 pub use tls::{ServerKey, ServerNames, TlsFault, server_config};

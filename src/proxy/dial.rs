@@ -18,12 +18,15 @@ use hyper_util::{
 };
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
+
+use crate::listener::keep_alive;
 
 /// For a connection to an upstream, TLS included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -64,6 +67,7 @@ impl Dial {
     async fn connect_patiently(&self) -> io::Result<Wire> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&keep_alive())?;
         let Some((config, name)) = &self.tls else {
             return Ok(Wire { io: TokioIo::new(Box::new(stream)), speaks_two: false });
         };
