@@ -158,7 +158,8 @@ impl Tour<'_> {
                 started.line(|line| !line.trim().is_empty()).await?;
                 watch = Some(started);
             }
-            self.errand.run(&["logout"]).await?;
+            let session = self.current_session().await?;
+            self.errand.run(&["session", "end", &session]).await?;
             let since = Instant::now();
             until_closed(events, watch).await?;
             let took = since.elapsed();
@@ -171,6 +172,15 @@ impl Tour<'_> {
             Ok(format!("{what} closed {} ms later, and the next request is sent to sign in", took.as_millis()))
         };
         self.step("a session ended", ended.await)
+    }
+
+    async fn current_session(&self) -> Result<String, String> {
+        let said = self.errand.run(&["session", "list", "--output", "json"]).await?;
+        let list: Value = serde_json::from_str(&said).map_err(|fault| fault.to_string())?;
+        let sessions = list.get("sessions").and_then(Value::as_array).ok_or("session list gave no list")?;
+        let current = sessions.iter().find(|it| it.get("current") == Some(&Value::Bool(true)));
+        let id = current.and_then(|it| it.get("id")).and_then(Value::as_str);
+        id.map(str::to_owned).ok_or_else(|| "session list does not show the session that asks".to_owned())
     }
 
     /// As an auditor: nothing but a read-only account and the key. A checkpoint follows within a second of the entries.
