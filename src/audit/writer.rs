@@ -184,7 +184,13 @@ impl Drop for Writer {
     /// Nobody writes any more, so nobody may be let in.
     fn drop(&mut self) {
         self.shared.queue.close();
-        self.shared.set_state(State::Down("the log is closed".to_owned()));
+        let closed = State::Down("the log is closed".to_owned());
+        if std::thread::panicking() {
+            self.shared.set_state(closed);
+        } else {
+            // Meant, so no complaint.
+            self.shared.state.send_replace(closed);
+        }
     }
 }
 
