@@ -199,7 +199,13 @@ fn path_fault(id: &str) -> Option<String> {
         let plain = id.trim_end_matches('/');
         return Some(format!("Path::\"{id}\" does not cover what is below it: write Path::\"{plain}\""));
     }
-    CanonicalPath::parse(path).err().map(|fault| format!("Path::\"{id}\" is never requested: {fault}"))
+    match CanonicalPath::parse(path) {
+        Err(fault) => Some(format!("Path::\"{id}\" is never requested: {fault}")),
+        Ok(parsed) if parsed.judged() != parsed => {
+            Some(format!("Path::\"{id}\" is asked about as Path::\"{}{}\": write that", app, parsed.judged()))
+        }
+        Ok(_) => None,
+    }
 }
 
 fn entity_mistake(file: &SourceFile, schema: &Schema) -> Option<Mistake> {

@@ -92,11 +92,12 @@ fn sentence(action: &Action) -> Result<Sentence, Unaskable> {
 
 fn web_sentence(web: &WebRequest) -> Result<Sentence, Unaskable> {
     let path_id = |path: &str| uid("Path", &format!("{}{path}", web.app));
-    let mut above = web.path.prefixes().map(path_id).collect::<Result<HashSet<_>, _>>()?;
+    let path = web.path.judged();
+    let mut above = path.prefixes().map(path_id).collect::<Result<HashSet<_>, _>>()?;
     above.insert(uid("App", web.app.as_str())?);
     Ok(Sentence {
         action: uid("Action", web.method.as_str())?,
-        resource: entity(path_id(web.path.as_str())?, [("path", string(web.path.as_str()))], above)?,
+        resource: entity(path_id(path.as_str())?, [("path", string(path.as_str()))], above)?,
         context: vec![upgrade(web.upgrade)],
     })
 }

@@ -223,6 +223,8 @@ pub enum SignInStep {
     Passkey,
     /// A passkey was asserted again, for fresh assurance.
     StepUp,
+    /// The login was carried from the portal to an app, which gave the browser a session of its own.
+    HandOver,
     /// The person signed out.
     SignOut,
 }

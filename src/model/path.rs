@@ -72,6 +72,24 @@ impl CanonicalPath {
         &self.0
     }
 
+    /// The spelling that rules are asked about. RFC 3986, section 2.2, lets `@` and its like stand as themselves or escaped,
+    /// and most upstreams take both for the same; so both are the same to a rule, and each is sent as it came.
+    pub fn judged(&self) -> Self {
+        let mut judged = String::with_capacity(self.0.len());
+        let mut rest = self.0.as_str();
+        while let Some((before, after)) = rest.split_once('%') {
+            judged.push_str(before);
+            let (escape, left) = after.split_at_checked(2).unwrap_or((after, ""));
+            match u8::from_str_radix(escape, 16).ok().filter(|byte| is_plain(*byte)) {
+                Some(byte) => judged.push(char::from(byte)),
+                None => judged.extend(["%", escape]),
+            }
+            rest = left;
+        }
+        judged.push_str(rest);
+        Self(judged)
+    }
+
     /// The paths that contain this one, longest first, `/` last: `/a/b/` has `/a/b`, `/a` and `/`.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         let cuts = self.0.char_indices().rev().filter(|&(i, c)| c == '/' && i > 0);
@@ -131,7 +149,10 @@ fn refuse_ambiguous_text(decoded: &[u8]) -> Result<(), PathFault> {
             '\u{80}'..='\u{a0}' | '\u{2024}'..='\u{2026}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29f5}'
             | '\u{29f8}' | '\u{fe52}' | '\u{fe54}' | '\u{fe68}' | '\u{fe6a}' | '\u{ff00}'..='\u{ff5e}'
             | '\u{2028}'..='\u{202f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}' | '\u{fff9}'..='\u{ffff}')
+            | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}' | '\u{fff9}'..='\u{ffff}'
+            // What NFKC turns into a dot, a slash, `;`, `?`, `#` or `%` besides.
+            | '\u{37e}' | '\u{2047}'..='\u{2049}' | '\u{2488}'..='\u{249b}' | '\u{33c2}' | '\u{33c7}' | '\u{33d8}'
+            | '\u{fe14}' | '\u{fe16}' | '\u{fe19}' | '\u{fe30}' | '\u{fe56}' | '\u{fe5f}' | '\u{1f100}')
     };
     if text.chars().any(ambiguous) { Err(PathFault::Encoding) } else { Ok(()) }
 }
@@ -209,12 +230,31 @@ mod tests {
             ("/%FF", PathFault::Encoding),
             ("/%EF%BC%8E", PathFault::Encoding),
             ("/%E2%80%AE", PathFault::Encoding),
+            ("/%EF%B8%B0/a", PathFault::Encoding),
+            ("/%CD%BE", PathFault::Encoding),
+            ("/%E2%92%88", PathFault::Encoding),
+            ("/%EF%B9%96", PathFault::Encoding),
             ("/%C2%85", PathFault::Encoding),
         ];
         for (raw, fault) in cases {
             assert_eq!(CanonicalPath::parse(raw), Err(fault), "{raw:?}");
         }
         assert_eq!(CanonicalPath::parse(&format!("/{}", "a".repeat(8192))), Err(PathFault::TooLong));
+    }
+
+    #[test]
+    fn both_spellings_of_a_delimiter_are_one_path_to_a_rule() {
+        let judged = |raw| String::from(CanonicalPath::parse(raw).unwrap().judged());
+        for (raw, same) in [
+            ("/docs/%40secret/x", "/docs/@secret/x"),
+            ("/a%2Bb%3D%24", "/a+b=$"),
+            ("/%21%26%27%28%29%2A%2C%3A", "/!&'()*,:"),
+            ("/caf%C3%A9%20x", "/caf%C3%A9%20x"),
+            ("/@a/", "/@a/"),
+        ] {
+            assert_eq!(judged(raw), same);
+            assert_eq!(judged(same), same, "judging twice changes it");
+        }
     }
 
     #[test]

@@ -111,6 +111,7 @@ const fn step_words(step: SignInStep) -> &'static str {
         SignInStep::Provider => "the provider answered",
         SignInStep::Passkey => "passkey asserted",
         SignInStep::StepUp => "passkey asserted again",
+        SignInStep::HandOver => "carried over to an app",
         SignInStep::SignOut => "signed out",
     }
 }

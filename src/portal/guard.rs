@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::{Portal, PortalFault};
 
@@ -34,9 +34,10 @@ pub enum Stranger {
 }
 
 /// The layer.
-pub async fn guard(State(portal): State<Portal>, request: Request, next: Next) -> Result<Response, PortalFault> {
+pub async fn guard(State(portal): State<Portal>, mut request: Request, next: Next) -> Result<Response, PortalFault> {
     let origin = portal.settings.portal.origin();
     admit(request.method(), request.uri().path(), request.headers(), &origin).map_err(PortalFault::Stranger)?;
+    keep_own_cookie(request.headers_mut());
     Ok(next.run(request).await)
 }
 
@@ -45,7 +46,7 @@ pub fn admit(method: &Method, path: &str, headers: &HeaderMap, origin: &str) -> 
     if path.starts_with("/api/") {
         return if from_program(headers) { Ok(()) } else { Err(Stranger::BrowserAtApi) };
     }
-    if session_cookies(headers) > 1 {
+    if session_cookies(headers).nth(1).is_some() {
         return Err(Stranger::TwoCookies);
     }
     if matches!(*method, Method::GET | Method::HEAD) {
@@ -90,10 +91,21 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ()> {
     }
 }
 
-fn session_cookies(headers: &HeaderMap) -> usize {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let names = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| pair.split('=').next());
-    names.filter(|name| name.trim() == COOKIE).count()
+/// Leaves the session's cookie and no other. The layer behind decodes names, so that a sibling's
+/// `__Host%2Dbailiwick`, which no browser protects, would count as ours.
+fn keep_own_cookie(headers: &mut HeaderMap) {
+    let own = session_cookies(headers).next().and_then(|pair| HeaderValue::from_bytes(pair).ok());
+    headers.remove(header::COOKIE);
+    if let Some(own) = own {
+        headers.insert(header::COOKIE, own);
+    }
+}
+
+/// The cookies with exactly our name; read as bytes, so that nothing beside them can hide one.
+fn session_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let pairs = headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|&b| b == b';'));
+    let name = |pair: &[u8]| pair.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii() == COOKIE.as_bytes();
+    pairs.map(<[u8]>::trim_ascii).filter(move |pair| name(pair))
 }
 
 #[cfg(test)]
@@ -112,6 +124,23 @@ mod tests {
             all.append(*name, value.parse().unwrap());
         }
         all
+    }
+
+    #[test]
+    fn only_the_cookie_of_exactly_our_name_reaches_the_session() {
+        let left = |line: &[u8]| {
+            let mut headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_bytes(line).unwrap())]);
+            keep_own_cookie(&mut headers);
+            headers.get(header::COOKIE).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(left(b"a=1; __Host-bailiwick=s; b=2").as_deref(), Some("__Host-bailiwick=s"));
+        assert_eq!(left(b"__Host-bailiwick=s; __Host%2Dbailiwick=evil").as_deref(), Some("__Host-bailiwick=s"));
+        assert_eq!(left(b"__Host%2Dbailiwick=evil"), None);
+        assert_eq!(left(b"%5F%5FHost-bailiwick=evil"), None);
+        assert_eq!(left("x=\u{eb}; __Host-bailiwick=s".as_bytes()).as_deref(), Some("__Host-bailiwick=s"));
+        let twice = HeaderValue::from_bytes("x=\u{eb}; __Host-bailiwick=s; __Host-bailiwick=t".as_bytes()).unwrap();
+        let headers = HeaderMap::from_iter([(header::COOKIE, twice)]);
+        assert_eq!(admit(&Method::GET, "/", &headers, HOME), Err(Stranger::TwoCookies));
     }
 
     #[test]

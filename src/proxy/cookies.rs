@@ -48,18 +48,21 @@ pub fn clear(name: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")).ok()
 }
 
+/// Read as bytes: what another cookie holds must not hide ours.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (name.trim(), value.trim()))
+    let lines = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|&b| b == b';')).filter_map(|pair| std::str::from_utf8(pair).ok());
+    pairs.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
 }
 
 fn name_of(pair: &[u8]) -> &[u8] {
     pair.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii()
 }
 
+/// Some readers of cookies decode names, so an escaped spelling is ours as well.
 fn is_ours(name: &[u8]) -> bool {
-    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
+    let name: Vec<u8> = percent_encoding::percent_decode(name).collect();
+    name.trim_ascii().get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
 }
 
 #[cfg(test)]
@@ -78,6 +81,7 @@ mod tests {
         assert_eq!(left(&["a=1; __Host-bailiwick-app=s; b=2"]), "a=1; b=2");
         assert_eq!(left(&["__host-BAILIWICK=s", "a=1", "b"]), "a=1; b");
         assert_eq!(left(&[" __Host-bailiwick-nonce =x;;"]), "");
+        assert_eq!(left(&["__Host%2Dbailiwick=s; %5F%5fHost-bailiwick-app=t; a=1"]), "a=1");
     }
 
     #[test]
@@ -87,6 +91,18 @@ mod tests {
         assert_eq!(one(&cookies(&["__Host-bailiwick-app=s", "__Host-bailiwick-app=t"]), APP_SESSION), None);
         assert_eq!(one(&cookies(&["__Host-bailiwick-app="]), APP_SESSION), None);
         assert_eq!(one(&cookies(&["__host-bailiwick-app=s"]), APP_SESSION), None);
+        assert_eq!(one(&cookies(&["__Host%2Dbailiwick-app=s"]), APP_SESSION), None);
+    }
+
+    #[test]
+    fn a_cookie_of_another_that_is_not_ascii_hides_nothing() {
+        let line = |bytes: &'static [u8]| {
+            let value = HeaderValue::from_bytes(bytes).unwrap();
+            HeaderMap::from_iter([(header::COOKIE, value)])
+        };
+        assert_eq!(one(&line("theme=Zoë; __Host-bailiwick-app=s".as_bytes()), APP_SESSION), Some("s"));
+        assert_eq!(one(&line(b"theme=\xff; __Host-bailiwick-app=s"), APP_SESSION), Some("s"));
+        assert_eq!(one(&line(b"t=\xff; __Host-bailiwick-app=s; __Host-bailiwick-app=t"), APP_SESSION), None);
     }
 
     #[test]
@@ -95,6 +111,7 @@ mod tests {
         assert!(sets("__Host-bailiwick-app=x; Secure; Path=/"));
         assert!(sets(" __HOST-Bailiwick=; Max-Age=0"));
         assert!(sets("=__Host-bailiwick-app=x"));
+        assert!(sets("__Host%2Dbailiwick=x; Domain=example.com"));
         assert!(!sets("session=__Host-bailiwick"));
     }
 }

@@ -4,6 +4,8 @@
 //! The nonce cookie is set before the browser is sent to the portal, so that a code that somebody else obtained opens
 //! nothing in this browser, and one that leaks opens nothing elsewhere.
 
+use std::net::IpAddr;
+
 use http::{Response, StatusCode, header, request::Parts};
 
 use super::{
@@ -13,9 +15,9 @@ use super::{
 };
 use crate::{
     audit::{ChangeFault, Draft, Event, SignInStep},
-    identity::IdentityFault,
+    identity::{Denial, IdentityFault},
     listener::{Peer, ResponseBody},
-    model::{Caller, CanonicalPath, Method, Presented},
+    model::{Caller, CanonicalPath, Method, Presented, RequestId},
     store::{
         app_session,
         revocation::{self, RevokedKind},
@@ -58,7 +60,12 @@ async fn finish(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
     let (Some(code), Some(nonce)) = (code, cookies::one(&parts.headers, cookies::NONCE)) else {
         return plain(StatusCode::BAD_REQUEST, AGAIN);
     };
-    match door.rooms.handovers.redeem(&door.app, &code, nonce).await {
+    let Some(peer) = parts.extensions.get::<Peer>() else { return plain(StatusCode::BAD_REQUEST, AGAIN) };
+    let redeemed = match door.rooms.handovers.redeem(&door.app, &code, nonce).await {
+        Ok(cookie) => arrived(door, &cookie.value, peer.address).await.map(|()| cookie),
+        Err(fault) => Err(fault),
+    };
+    match redeemed {
         Ok(cookie) => {
             let mut response = see_other(&format!("{}{}", door.origin, cookie.return_to));
             let set = [cookies::set(cookies::APP_SESSION, &cookie.value), cookies::clear(cookies::NONCE)];
@@ -67,12 +74,25 @@ async fn finish(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
             }
             response
         }
-        Err(IdentityFault::Denied(_) | IdentityFault::BadRequest(_)) => plain(StatusCode::BAD_REQUEST, AGAIN),
+        Err(fault @ (IdentityFault::Denied(_) | IdentityFault::BadRequest(_))) => {
+            let request = RequestId::random(door.rooms.entropy.as_ref());
+            door.rooms.refusals.note("handover", fault.to_string(), door.app.as_str(), peer.address, request);
+            plain(StatusCode::BAD_REQUEST, AGAIN)
+        }
         Err(fault) => {
             tracing::error!(%fault, app = %door.app, "a hand-over failed");
             plain(StatusCode::SERVICE_UNAVAILABLE, "Sign-in is not possible just now. Try again in a moment.")
         }
     }
+}
+
+/// Records that the login has come to the app. Without the entry the browser is not given its cookie, and nobody else
+/// knows the value.
+async fn arrived(door: &WebDoor, cookie: &str, address: IpAddr) -> Result<(), IdentityFault> {
+    let caller = door.rooms.callers.from_app_cookie(cookie, &door.app, address).await;
+    let caller = caller.map_err(|_| IdentityFault::Denied(Denial::LoginEnded))?;
+    let _receipt = door.rooms.log.append(step(door, &caller, SignInStep::HandOver)).await?;
+    Ok(())
 }
 
 /// Leaves the app. The origin was checked with everything that changes anything.
@@ -96,17 +116,7 @@ async fn sign_out(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
 async fn end(door: &WebDoor, caller: &Caller) -> Result<(), ChangeFault> {
     let Presented::AppSession(session) = caller.presented else { return Ok(()) };
     let now = door.rooms.clock.now();
-    let step = Draft {
-        caller: Some(caller.clone()),
-        event: Event::SignIn {
-            step: SignInStep::SignOut,
-            provider: Some(caller.identity.provider.clone()),
-            fault: None,
-            address: caller.address.to_string(),
-        },
-        happened_at: now,
-        request: None,
-    };
+    let step = step(door, caller, SignInStep::SignOut);
     let done = door.rooms.log.append_within(move |db| {
         let step = step.clone();
         Box::pin(async move {
@@ -116,4 +126,18 @@ async fn end(door: &WebDoor, caller: &Caller) -> Result<(), ChangeFault> {
         })
     });
     done.await.map(|_| ())
+}
+
+fn step(door: &WebDoor, caller: &Caller, step: SignInStep) -> Draft {
+    Draft {
+        caller: Some(caller.clone()),
+        event: Event::SignIn {
+            step,
+            provider: Some(caller.identity.provider.clone()),
+            fault: None,
+            address: caller.address.to_string(),
+        },
+        happened_at: door.rooms.clock.now(),
+        request: None,
+    }
 }

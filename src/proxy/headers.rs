@@ -8,7 +8,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::cookies;
+use super::{claims::claims, cookies};
 use crate::model::Upgrade;
 
 /// What kind of upstream a request goes to.
@@ -139,48 +139,12 @@ fn is_framing(plain: &str) -> bool {
     FRAMING.contains(&plain) || plain.starts_with("proxy-")
 }
 
-/// Whether a field claims who or where a request comes from, or what it should be taken for.
-fn claims(plain: &str) -> bool {
-    const PREFIXES: [&str; 30] = [
-        "bailiwick-",
-        "cf-",
-        "client-ip",
-        "fastly-client-ip",
-        "forwarded",
-        "front-end-https",
-        "impersonate-",
-        "remote-",
-        "ssl-client-",
-        "true-client-ip",
-        "x-auth-request-",
-        "x-authenticated-",
-        "x-client-cert",
-        "x-client-dn",
-        "x-client-ip",
-        "x-client-subject",
-        "x-client-verify",
-        "x-cluster-client-ip",
-        "x-envoy-",
-        "x-forwarded",
-        "x-goog-authenticated-",
-        "x-host",
-        "x-http-method",
-        "x-method-override",
-        "x-original-",
-        "x-real-ip",
-        "x-remote-",
-        "x-rewrite-",
-        "x-ssl-client",
-        "x-webauth-",
-    ];
-    PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
-        || ["via", "x-user", "x-url", "x-path", "x-proto"].contains(&plain)
-}
-
 fn passes_to(destination: Destination, upgrade: Upgrade, plain: &str, value: &HeaderValue) -> bool {
     match plain {
         // Put together again by `cookies`.
         "cookie" => false,
+        // The API server's record is named by itself, not by whoever asks.
+        "audit-id" => destination == Destination::Web,
         "authorization" => destination == Destination::Web && !is_of_connection(value),
         "sec-websocket-extensions" => destination == Destination::Web && upgrade == Upgrade::WebSocket,
         "x-stream-protocol-version" => upgrade == Upgrade::Spdy,

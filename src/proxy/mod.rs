@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod browser;
+mod claims;
 pub mod cookies;
 mod dial;
 mod forward;

@@ -7,6 +7,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request::Parts};
+use hyper::body::Body as _;
 
 use super::{
     Rooms,
@@ -85,6 +86,13 @@ impl WebDoor {
             Ok(arrived) => arrived,
             Err(response) => return *response,
         };
+        if arrived.upgrade != Upgrade::None && !body.is_end_stream() {
+            // An app that ignores the body of such a request would read it as a request of its own.
+            let why = "a request that is to become a stream has no body".to_owned();
+            let response = problem(StatusCode::BAD_REQUEST, &why, Some(arrived.request), None);
+            self.rooms.refusals.note("upgrade", why, self.app.as_str(), arrived.address, arrived.request);
+            return response;
+        }
         if let Some(response) = handover::reserved(self, &parts, arrived.method, &arrived.path).await {
             return response;
         }

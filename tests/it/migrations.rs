@@ -35,7 +35,7 @@ async fn rows_refuse_what_must_never_happen() {
         ),
         (
             "the log has two heads",
-            "insert into head select epoch, size + 1, parent_size, origin, root, edge, gen_random_uuid(), broker, recorded_at from head where size = 1",
+            "insert into head select epoch, size + 1, parent_size, origin, root, edge, hashes || hashes, gen_random_uuid(), broker, recorded_at from head where size = 1",
         ),
         (
             "a second active key",

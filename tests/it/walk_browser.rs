@@ -52,6 +52,10 @@ async fn a_person_enrols_signs_in_and_opens_the_app_and_the_log_says_so() {
 
     an_administrator_reads_the_log(&site).await;
     running.stop().await;
+    let handed_over =
+        "select count(*) from entry where convert_from(substr(leaf, 2), 'UTF8') like '%\"step\":\"hand-over\"%'";
+    let handed_over: i64 = sqlx::query_scalar(handed_over).fetch_one(&site.database.owner).await.unwrap();
+    assert_eq!(handed_over, 1, "the hand-over to the app is not in the log");
     the_log_holds(&site, &["enrolled", "decision", "outcome", "login-ended", "broker-started", "broker-stopped"]).await;
 }
 

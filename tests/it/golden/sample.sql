@@ -29,7 +29,7 @@ values ('00000000-0000-4000-8000-00000000000a', 'login', '00000000-0000-4000-800
 select begin_log('auth.example/audit', '00000000-0000-4000-8000-00000000000b', '2026-11-01');
 select ensure_partitions('2026-11-01');
 select append_batch(0, 0, '00000000-0000-4000-8000-00000000000c', '00000000-0000-4000-8000-000000000009', '2026-11-01',
-                    sha256('\x00'), sha256('\x00'), array['\x00'::bytea], array['2026-11-01'::timestamptz], array['decision'],
+                    sha256('\x00'), sha256('\x00'), sha256('\x00'), array['\x00'::bytea], array['2026-11-01'::timestamptz], array['decision'],
                     array[null::uuid], array['00000000-0000-4000-8000-000000000001'::uuid], array[null::uuid],
                     array[null::uuid], array['allow'], array['GET wiki/'], '{}', '{}', '{}');
 insert into tile (level, tile_index, hashes) values (0, 0, decode(repeat('00', 8192), 'hex'));
