@@ -178,6 +178,16 @@ impl FromStr for Checkpoint {
     }
 }
 
+/// A note as a file holds it: tools that wrote it may have left more newlines at its end. Refuses what is no signed note,
+/// whoever signed it.
+pub fn note_of_file(text: &str) -> Result<String, CheckpointFault> {
+    let note = format!("{}\n", text.trim_end_matches('\n'));
+    let (text, signatures) = split(&note)?;
+    text.parse::<Checkpoint>()?;
+    signatures.lines().try_for_each(|line| signature(line).map(drop))?;
+    Ok(note)
+}
+
 /// The text of a note, with its last newline, and its signature lines.
 fn split(note: &str) -> Result<(&str, &str), CheckpointFault> {
     if note.len() > LONGEST_NOTE {
@@ -215,6 +225,17 @@ mod tests {
 
     fn signer(seed: u8) -> CheckpointSigner {
         CheckpointSigner::from_seed("auth.example/audit", Uuid::nil(), &[seed; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_file_may_end_in_more_newlines_and_must_be_a_note() {
+        let note = signer(1).sign(3, [7; 32]);
+        for file in [note.clone(), format!("{note}\n"), note.trim_end().to_owned()] {
+            assert_eq!(note_of_file(&file).unwrap(), note);
+        }
+        for junk in ["", "\n", "junk", "a\n1\n\n\u{2014} a b\n", &note.replace('3', "x")] {
+            assert!(note_of_file(junk).is_err(), "{junk:?}");
+        }
     }
 
     /// The example of Go's `golang.org/x/mod/sumdb/note`.

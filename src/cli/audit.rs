@@ -19,7 +19,7 @@ use super::{
 use crate::{
     audit::{
         Entry, Event,
-        checkpoint::Verifier,
+        checkpoint::{Verifier, note_of_file},
         entry::Columns,
         verify::{self, Anchors, Report, Trust},
     },
@@ -113,8 +113,9 @@ impl Verify {
     async fn run(self) -> Result<Ending, CliFault> {
         let mut checkpoints = Vec::new();
         for file in &self.checkpoints {
-            let read = std::fs::read_to_string(file);
-            checkpoints.push(read.map_err(|fault| CliFault::could_not_look(format!("{}: {fault}", file.display())))?);
+            let at = |fault: &dyn std::fmt::Display| CliFault::could_not_look(format!("{}: {fault}", file.display()));
+            let read = std::fs::read_to_string(file).map_err(|fault| at(&fault))?;
+            checkpoints.push(note_of_file(&read).map_err(|fault| at(&fault))?);
         }
         let mut db = self.database.connect().await?;
         let anchors = Anchors { keys: self.keys, checkpoints };

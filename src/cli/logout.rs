@@ -27,8 +27,12 @@ impl Logout {
         let told = Api::of(&login)?.sign_out().await;
         home.forget_login(&login.portal)?;
         match told {
-            Ok(()) | Err(ClientFault::LoggedOut { .. }) => say(format_args!("Logged out at {}.", login.portal)),
-            Err(fault) => return Err(fault.into()),
+            Ok(()) => say(format_args!("Logged out at {}; the browser's login ended with it.", login.portal)),
+            Err(ClientFault::LoggedOut { .. }) => say(format_args!("Logged out at {}.", login.portal)),
+            Err(fault) => {
+                let still = format!("forgotten here, but it stays open there until {} at the latest", login.expires_at);
+                return Err(CliFault::failed(format!("{fault}. The login is {still}; end it in the portal")));
+            }
         }
         Ok(Ending::Yes)
     }

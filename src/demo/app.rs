@@ -80,7 +80,7 @@ async fn welcome(headers: HeaderMap) -> Response {
 
 async fn handbook(headers: HeaderMap) -> Response {
     let texts = [
-        "The rules are in the demonstration's policy folder. Change one, and the next request is judged by it.",
+        "The rules are in the demonstration's policy folder. Change one, and a second later requests are judged by it.",
         "Look at Admin as Alice, then as Olivia.",
     ];
     WikiPage { title: "Handbook", texts: &texts, caller: told(&headers), ..WikiPage::default() }.answer()

@@ -117,7 +117,12 @@ async fn finished(mut command: Command) -> Result<String, String> {
     let output = tokio::time::timeout(PATIENCE, command.output()).await;
     let output = output.map_err(|_| "it does not end".to_owned())?.map_err(|fault| fault.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    // An answer of no stands in the answer; everything else that went wrong, beside it.
+    let complaint = text(&output.stderr);
+    Err(if complaint.is_empty() { text(&output.stdout) } else { complaint })
 }
 
 async fn complaint(child: &mut Child) -> String {

@@ -23,7 +23,7 @@ pub enum DemoFault {
     #[error("a demonstration is already running in {}; choose another folder with --dir", .0.display())]
     Running(PathBuf),
     /// A port of the first start is not free any more.
-    #[error("port {port} is used by another program. End that, or remove {} to begin again with other ports", folder.display())]
+    #[error("port {port} is used by another program. End that, or remove {} to take other ports", folder.join("ports.json").display())]
     PortTaken {
         /// The port.
         port: u16,

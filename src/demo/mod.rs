@@ -230,7 +230,10 @@ impl Demonstration<'_> {
         (self.say)(Line::Heading("Open"));
         place("The portal", &format!("{}   choose alice, and register a passkey", state.portal()));
         place("The wiki", &format!("{}   look at /admin as alice, and as olivia", state.wiki()));
-        place("The rules", &format!("{}   edit one; the next request is judged by it", state.at("policies").display()));
+        place(
+            "The rules",
+            &format!("{}   edit one; a second later requests are judged by it", state.at("policies").display()),
+        );
         (self.say)(Line::Heading("Type"));
         place("Log in", &format!("{program} login --portal {}", state.portal()));
         if let Some(kubeconfig) = kubeconfig {
