@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     audit::{ChangeFault, Draft, Event, SignInStep},
-    identity::{Denial, IdentityFault},
+    identity::{Denial, IdentityFault, NotPresented},
     listener::{Peer, ResponseBody},
     model::{Caller, CanonicalPath, Method, Presented, RequestId},
     store::{
@@ -90,7 +90,10 @@ async fn finish(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
 /// knows the value.
 async fn arrived(door: &WebDoor, cookie: &str, address: IpAddr) -> Result<(), IdentityFault> {
     let caller = door.rooms.callers.from_app_cookie(cookie, &door.app, address).await;
-    let caller = caller.map_err(|_| IdentityFault::Denied(Denial::LoginEnded))?;
+    let caller = caller.map_err(|why| match why {
+        NotPresented::Unavailable(fault) => IdentityFault::Store(fault),
+        _ => Denial::LoginEnded.into(),
+    })?;
     let _receipt = door.rooms.log.append(step(door, &caller, SignInStep::HandOver)).await?;
     Ok(())
 }
