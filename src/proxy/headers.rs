@@ -194,9 +194,27 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_does_not_name_the_api_servers_record() {
+        let came = map(&[("Audit-ID", "forged"), ("accept", "*/*")]);
+        assert_eq!(names(&for_upstream(&came, Destination::Kubernetes, Upgrade::None)), ["accept"]);
+        assert_eq!(names(&for_upstream(&came, Destination::Web, Upgrade::None)), ["accept", "audit-id"]);
+    }
+
+    #[test]
     fn whatever_claims_an_identity_or_origin_is_dropped_in_every_spelling() {
         for name in [
             "X-Forwarded-For",
+            "X-Forward-For",
+            "X-Originating-IP",
+            "WL-Proxy-Client-IP",
+            "X-Auth-User",
+            "X-Auth_Email",
+            "X-Authentik-Username",
+            "X-MS-CLIENT-PRINCIPAL",
+            "X-Amzn-Oidc-Identity",
+            "Tailscale-User-Login",
+            "X-Middleware-Subrequest",
+            "Proxy",
             "X_Forwarded_User",
             "X-Forwarded_User",
             "x.forwarded.user",

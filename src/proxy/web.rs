@@ -82,17 +82,10 @@ impl WebDoor {
     async fn answer(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
         let connection = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
         let (parts, body) = request.into_parts();
-        let arrived = match self.first_checks(&parts) {
+        let arrived = match self.first_checks(&parts, &body) {
             Ok(arrived) => arrived,
             Err(response) => return *response,
         };
-        if arrived.upgrade != Upgrade::None && !body.is_end_stream() {
-            // An app that ignores the body of such a request would read it as a request of its own.
-            let why = "a request that is to become a stream has no body".to_owned();
-            let response = problem(StatusCode::BAD_REQUEST, &why, Some(arrived.request), None);
-            self.rooms.refusals.note("upgrade", why, self.app.as_str(), arrived.address, arrived.request);
-            return response;
-        }
         if let Some(response) = handover::reserved(self, &parts, arrived.method, &arrived.path).await {
             return response;
         }
@@ -116,7 +109,7 @@ impl WebDoor {
     }
 
     /// What can be refused without knowing who asks.
-    fn first_checks(&self, parts: &Parts) -> Result<Arrived, Box<Response<ResponseBody>>> {
+    fn first_checks(&self, parts: &Parts, body: &RequestBody) -> Result<Arrived, Box<Response<ResponseBody>>> {
         let request = RequestId::random(self.rooms.entropy.as_ref());
         let Some(peer) = parts.extensions.get::<Peer>() else {
             return Err(Box::new(problem(StatusCode::INTERNAL_SERVER_ERROR, "no peer", Some(request), None)));
@@ -137,6 +130,11 @@ impl WebDoor {
             Upgrade::WebSocket if method == Method::Get => Upgrade::WebSocket,
             _ => Upgrade::None,
         };
+        if upgrade != Upgrade::None && !body.is_end_stream() {
+            // An app that ignores the body of such a request would read it as a request of its own.
+            let why = "a request that is to become a stream has no body".to_owned();
+            return refuse(StatusCode::BAD_REQUEST, "upgrade", why);
+        }
         let headers = &parts.headers;
         if upgrade != Upgrade::None && !browser::may_open_stream(headers, &self.origin) {
             return refuse(StatusCode::FORBIDDEN, "origin", "another site's page may not open streams here".to_owned());

@@ -96,6 +96,20 @@ async fn an_upgrade_that_the_upstream_declines_is_an_ordinary_answer() {
 }
 
 #[tokio::test]
+async fn an_upgrade_with_a_body_reaches_no_app() {
+    let upstream = Recorder::scripted(|_, mut wire| async move { reply(&mut wire, AGREED).await }).await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    let chunked = format!("{}Transfer-Encoding: chunked\r\n", own());
+    let chunks = "5\r\nhello\r\n0\r\n\r\n";
+    for asked in
+        [wiki.request("GET /socket", &own(), "hello"), format!("{}{chunks}", wiki.request("GET /socket", &chunked, ""))]
+    {
+        let got = exchange(wiki.front, &asked).await;
+        assert_eq!((status(&got), upstream.seen().len()), (400, 0), "{got}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_said_before_the_upstream_agreed_waits() {
     let upstream = Recorder::scripted(|arrived, mut wire| async move {
         assert!(arrived.body.is_empty(), "{arrived:?}");
