@@ -148,9 +148,12 @@ impl Live {
     /// Stores the texts and records the loading; both before anything is decided under them.
     async fn found(&self, rules: &Rules) -> Result<(), AccessFault> {
         self.keep(rules.texts()).await?;
+        let in_force = self.rules();
+        let before = in_force.version();
         let event = Event::PolicyLoaded {
             policy: rules.version().clone(),
             rules: u64::try_from(rules.count()).unwrap_or(u64::MAX),
+            before: (before != rules.version()).then(|| before.clone()),
         };
         tracing::info!(rules = rules.count(), version = %rules.version().policies, "rules are in force");
         self.record(event).await

@@ -75,7 +75,7 @@ impl Event {
     fn target(&self) -> Option<String> {
         match self {
             Self::Decision { action, .. } => Some(summary(action)),
-            Self::Refused { target, .. } => Some(target.clone()),
+            Self::Refused { target, .. } | Self::Refusals { target, .. } => Some(target.clone()),
             _ => None,
         }
     }

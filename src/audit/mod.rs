@@ -7,6 +7,7 @@ mod change;
 pub mod checkpoint;
 mod columns;
 pub mod entry;
+mod event;
 mod log;
 mod position;
 mod queue;

@@ -63,7 +63,9 @@ fn badge(event: &Event) -> (String, &'static str) {
             Verdict::Deny => ("deny", "no"),
             Verdict::StepUp => ("step-up", "maybe"),
         },
-        Event::Refused { .. } => ("refused", "no"),
+        Event::Refused { .. } | Event::Refusals { .. } => ("refused", "no"),
+        Event::Gap { .. } => ("gap", "no"),
+        Event::EpochBegan { .. } => ("fork accepted", "no"),
         Event::PolicyRejected { .. } => ("rules rejected", "no"),
         Event::SignIn { fault: Some(_), .. } => ("sign-in failed", "no"),
         Event::NotForwarded { .. } | Event::UnknownOutcome { .. } => (event.kind(), "maybe"),
@@ -85,6 +87,10 @@ fn asked(event: &Event) -> String {
         Event::NotForwarded { why } => format!("permitted, but not forwarded: {why}"),
         Event::UnknownOutcome { .. } => "its broker died; what became of it is not known".to_owned(),
         Event::Refused { why, target, .. } => format!("{target}: {why}"),
+        Event::Refusals { why, target, count, network, .. } => {
+            format!("{target}: {}, from {network}: {why}", words::plural(*count, "refusal"))
+        }
+        Event::Gap { lost, why, .. } => format!("{} lost: {why}", words::entries(*lost)),
         Event::SignIn { step, fault, .. } => match fault {
             Some(fault) => format!("{}: {fault}", step_words(*step)),
             None => step_words(*step).to_owned(),
@@ -100,6 +106,15 @@ fn asked(event: &Event) -> String {
         Event::Invited { person, .. } => format!("{} may register a first passkey", display(person)),
         Event::PolicyLoaded { rules, .. } => format!("{} put in force", words::plural(*rules, "rule")),
         Event::PolicyRejected { errors } => errors.first().cloned().unwrap_or_default(),
+        Event::EpochBegan { epoch, size, by, why, .. } => {
+            format!("{by} accepted a fork: epoch {epoch} goes on from {}: {why}", words::entries(*size))
+        }
+        Event::KeyRotated { .. } => "checkpoints are signed with a new key".to_owned(),
+        Event::Archived { from, until, file, .. } => format!("entries {from} to {until} archived in {file}"),
+        Event::SearchChanged { name, before: None, .. } => format!("search {name:?} saved"),
+        Event::SearchChanged { name, after: None, .. } => format!("search {name:?} removed"),
+        Event::SearchChanged { name, .. } => format!("search {name:?} changed"),
+        Event::Exported { entries, format, .. } => format!("{} exported as {format}", words::entries(*entries)),
         Event::BrokerStarted { version, .. } => format!("broker {version} started"),
         Event::BrokerStopped {} => "broker stopped in good order".to_owned(),
     }
@@ -147,6 +162,27 @@ fn facts_of(event: &Event) -> Vec<Fact> {
         Event::CredentialRevoked { credential, .. } => vec![code("Credential", credential.to_string())],
         Event::StreamOpened { stream } | Event::StreamClosed { stream, .. } => vec![code("Stream", stream.to_string())],
         Event::Invited { expires_at, .. } => vec![plain("Until", expires_at.to_string())],
+        Event::Refusals { check, network, from, until, .. } => vec![
+            code("Check", check.clone()),
+            code("From", network.clone()),
+            plain("First", from.to_string()),
+            plain("Last", until.to_string()),
+        ],
+        Event::Gap { from, until, .. } => vec![plain("First", from.to_string()), plain("Last", until.to_string())],
+        Event::EpochBegan { root, published_size, published_root, .. } => vec![
+            code("Root", root.clone()),
+            plain("Published", words::entries(*published_size)),
+            code("Published root", published_root.clone()),
+        ],
+        Event::KeyRotated { retired, active } => vec![code("Retired", retired.clone()), code("Active", active.clone())],
+        Event::Archived { sha256, .. } => vec![code("SHA-256", sha256.clone())],
+        Event::SearchChanged { before, after, .. } => {
+            let was = before.iter().map(|search| code("Before", search.clone()));
+            was.chain(after.iter().map(|search| code("Now", search.clone()))).collect()
+        }
+        Event::Exported { search, manifest, .. } => {
+            vec![code("Search", search.clone()), code("Manifest", manifest.clone())]
+        }
         Event::PolicyLoaded { policy, .. } => policy_facts(policy),
         Event::PolicyRejected { errors } => errors.iter().skip(1).map(|fault| plain("And", fault.clone())).collect(),
         Event::BrokerStarted { configuration, .. } => vec![code("Configuration", configuration.clone())],

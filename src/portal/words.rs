@@ -52,6 +52,11 @@ pub fn plural(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(count)) }
 }
 
+/// `1 entry`, `1 419 002 entries`.
+pub fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(count)) }
+}
+
 /// `1 419 002`, with narrow spaces that do not break.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -43,7 +43,7 @@ fn there_is_a_sample_of_every_kind() {
     let mut kinds: Vec<usize> = samples().iter().map(|entry| number(&entry.event)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..17).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..24).collect::<Vec<_>>());
 }
 
 fn line(entry: &Entry) -> String {
@@ -73,6 +73,13 @@ fn number(event: &Event) -> usize {
         Event::PolicyRejected { .. } => 14,
         Event::BrokerStarted { .. } => 15,
         Event::BrokerStopped {} => 16,
+        Event::Refusals { .. } => 17,
+        Event::Gap { .. } => 18,
+        Event::EpochBegan { .. } => 19,
+        Event::KeyRotated { .. } => 20,
+        Event::Archived { .. } => 21,
+        Event::SearchChanged { .. } => 22,
+        Event::Exported { .. } => 23,
     }
 }
 
@@ -133,11 +140,13 @@ fn samples() -> Vec<Entry> {
         Event::StreamOpened { stream: StreamId::from_uuid(id(7)) },
         Event::StreamClosed { stream: StreamId::from_uuid(id(7)), cause: "policy".into() },
         Event::Invited { person: identity, expires_at: at },
-        Event::PolicyLoaded { policy, rules: 12 },
+        Event::PolicyLoaded { policy: policy.clone(), rules: 12, before: None },
         Event::PolicyRejected { errors: vec!["rules.cedar:3:1: unexpected token".into()] },
         Event::BrokerStarted { version: "0.1.0".into(), configuration: "00ff".into() },
         Event::BrokerStopped {},
+        Event::PolicyLoaded { policy: policy.clone(), rules: 13, before: Some(policy) },
     ]);
+    events.extend(later_kinds(at));
     let presented = [
         (Presented::Session, Scope::Portal),
         (Presented::AppSession(AppSessionId::from_uuid(id(8))), Scope::App { app: "wiki".parse().unwrap() }),
@@ -164,6 +173,36 @@ fn samples() -> Vec<Entry> {
             }
         })
         .collect()
+}
+
+fn later_kinds(at: Timestamp) -> Vec<Event> {
+    let root = || "00ff".repeat(16);
+    vec![
+        Event::Refusals {
+            check: "token".into(),
+            why: "not known here".into(),
+            target: "wiki".into(),
+            network: "192.0.2.0/24".into(),
+            from: at,
+            until: at,
+            count: 1_000_000,
+        },
+        Event::Gap { lost: 3, from: at, until: at, why: "too many waited".into() },
+        Event::EpochBegan {
+            epoch: 1,
+            size: 7,
+            root: root(),
+            published_size: 9,
+            published_root: root(),
+            by: "ada".into(),
+            why: "restored from a backup".into(),
+        },
+        Event::KeyRotated { retired: "log+1a2b3c4d+AQ".into(), active: "log+5e6f7a8b+AQ".into() },
+        Event::Archived { from: 0, until: 7, file: "entry_2026_01.bundle".into(), sha256: root() },
+        Event::SearchChanged { name: "denials".into(), before: None, after: Some("verdict=deny".into()) },
+        Event::SearchChanged { name: "denials".into(), before: Some("verdict=deny".into()), after: None },
+        Event::Exported { search: "verdict=deny".into(), format: "csv".into(), entries: 7, manifest: root() },
+    ]
 }
 
 fn judged(asked: Action) -> Event {

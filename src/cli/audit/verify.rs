@@ -1,0 +1,79 @@
+//! `bailiwick audit verify`: is the log sound? Exit codes: 0 sound, 1 broken, 2 could not look.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    super::{
+        CliFault, Ending,
+        output::{Format, Paint, remark, say, say_json},
+    },
+    LogDatabase,
+    progress::Progress,
+    shown,
+};
+use crate::audit::{
+    checkpoint::{Verifier, note_of_file},
+    verify::{self, Anchors, Report, Trust},
+};
+
+/// `bailiwick audit verify`
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Verify {
+    #[command(flatten)]
+    database: LogDatabase,
+    /// A key that may sign checkpoints (name+hash+key), from `bailiwick key show`; without one the keys in the database
+    /// are used, which prove nothing against its owner
+    #[arg(long = "key", value_name = "VERIFIER-KEY")]
+    keys: Vec<Verifier>,
+    /// A checkpoint that was kept elsewhere
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+    /// How to write the answer
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Verify {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        let mut checkpoints = Vec::new();
+        for file in &self.checkpoints {
+            let at = |fault: &dyn std::fmt::Display| CliFault::could_not_look(format!("{}: {fault}", file.display()));
+            let read = std::fs::read_to_string(file).map_err(|fault| at(&fault))?;
+            checkpoints.push(note_of_file(&read).map_err(|fault| at(&fault))?);
+        }
+        let mut db = self.database.connect().await?;
+        let anchors = Anchors { keys: self.keys, checkpoints };
+        let mut progress = Progress::begin();
+        let verified = verify::database(&mut db, &anchors, |done, of| progress.show(done, of)).await;
+        progress.end();
+        let report = verified.map_err(CliFault::could_not_look)?;
+        match self.output {
+            Format::Json => say_json(&report)?,
+            Format::Table => tell(&report),
+        }
+        Ok(if report.is_sound() { Ending::Yes } else { Ending::No })
+    }
+}
+
+fn tell(report: &Report) {
+    match &report.broken {
+        None => say(format_args!("{} {} entries", shown(Paint::Green, "sound:"), report.size)),
+        Some(broken) => say(format_args!("{} {broken}", shown(Paint::Red, "broken:"))),
+    }
+    say(format_args!("  log          {}", report.origin));
+    if let Some(at) = report.recorded_at {
+        say(format_args!("  last good    {at}"));
+    }
+    say(format_args!("  root         {}", report.root));
+    if report.gaps > 0 {
+        say(format_args!("  missing      {} entries", report.gaps));
+    }
+    say(format_args!("  checkpoints  {}, up to entry {}", report.checkpoints, report.signed));
+    if report.trust == Trust::Stored {
+        remark(
+            "The signatures were checked with the keys in the database itself. Give --key to check them with yours.",
+        );
+    }
+}
