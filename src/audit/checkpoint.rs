@@ -83,12 +83,12 @@ impl CheckpointSigner {
         &self.verifier
     }
 
-    /// The signed note that states this head.
-    pub fn sign(&self, size: u64, root: Hash) -> String {
-        let text = Checkpoint { origin: self.verifier.name.clone(), size, root }.to_string();
-        let mut signed = self.verifier.id().to_vec();
-        signed.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
-        format!("{text}\n{MARK}{} {}\n", self.verifier.name, BASE64.encode(signed))
+    /// The signed note that states this head of an epoch.
+    pub fn sign(&self, epoch: u64, size: u64, root: Hash) -> String {
+        let verifier = self.verifier.of_epoch(epoch);
+        let text = Checkpoint { origin: verifier.name.clone(), size, root }.to_string();
+        let signature = self.pair.sign(text.as_bytes());
+        format!("{text}\n{}", signature_line(&verifier.name, verifier.id(), signature.as_ref()))
     }
 }
 
@@ -106,14 +106,23 @@ impl Verifier {
         &self.name
     }
 
-    /// What `note` states, if this key signed it (C2SP signed-note, "Verifying").
+    /// The same key under the name that the log has in an epoch: its own in the first, and `name/epoch-n` after it, so
+    /// that whoever remembers checkpoints by their origin (C2SP tlog-witness) sees another log, and no equivocation.
+    #[must_use]
+    pub fn of_epoch(&self, epoch: u64) -> Self {
+        Self { name: name_in_epoch(&self.name, epoch), public: self.public }
+    }
+
+    /// What `note` states, if this key signed it, in whichever epoch (C2SP signed-note, "Verifying").
     pub fn open(&self, note: &str) -> Result<Checkpoint, CheckpointFault> {
         let (text, signatures) = split(note)?;
+        let epoch = text.lines().next().and_then(|origin| epoch_in_name(origin, &self.name)).unwrap_or(0);
+        let verifier = self.of_epoch(epoch);
         let mut is_signed = false;
         for line in signatures.lines() {
             let (name, signed) = signature(line)?;
             let Some((id, signature)) = signed.split_first_chunk() else { return Err(MALFORMED) };
-            if name != self.name || *id != self.id() {
+            if name != verifier.name || *id != verifier.id() {
                 continue;
             }
             UnparsedPublicKey::new(&ED25519, &self.public)
@@ -124,17 +133,36 @@ impl Verifier {
         if is_signed { text.parse() } else { Err(CheckpointFault::NotSigned(self.to_string())) }
     }
 
-    /// SHA-256 of name, newline, algorithm and key: the first four bytes.
     fn id(&self) -> [u8; 4] {
-        let hash = sha256(&[self.name.as_bytes(), b"\n", &[ALGORITHM], &self.public]);
-        hash.first_chunk().copied().unwrap_or_default()
+        key_id(&self.name, ALGORITHM, &self.public)
     }
+}
+
+impl Checkpoint {
+    /// Which epoch of the log `name` it is from; none when it is another log's.
+    pub fn epoch(&self, name: &str) -> Option<u64> {
+        epoch_in_name(&self.origin, name)
+    }
+}
+
+/// The origin of the log `name` in an epoch.
+pub fn name_in_epoch(name: &str, epoch: u64) -> String {
+    if epoch == 0 { name.to_owned() } else { format!("{name}{EPOCH}{epoch}") }
+}
+
+/// The epoch of the log `name` that `origin` names, in its one spelling.
+fn epoch_in_name(origin: &str, name: &str) -> Option<u64> {
+    let rest = origin.strip_prefix(name)?;
+    if rest.is_empty() {
+        return Some(0);
+    }
+    let number = rest.strip_prefix(EPOCH)?;
+    number.parse().ok().filter(|epoch: &u64| *epoch > 0 && epoch.to_string() == number)
 }
 
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = BASE64.encode([&[ALGORITHM], self.public.as_slice()].concat());
-        write!(f, "{}+{}+{key}", self.name, hex::encode(self.id()))
+        f.write_str(&write_key(&self.name, ALGORITHM, &self.public))
     }
 }
 
@@ -142,16 +170,36 @@ impl FromStr for Verifier {
     type Err = CheckpointFault;
 
     fn from_str(text: &str) -> Result<Self, CheckpointFault> {
-        let refused = || CheckpointFault::Key(text.to_owned());
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(refused());
-        };
-        let key = BASE64.decode(key).map_err(|_| refused())?;
-        let [ALGORITHM, public @ ..] = key.as_slice() else { return Err(refused()) };
-        let verifier = Self::new(name, public.try_into().map_err(|_| refused())?)?;
-        if hex::encode(verifier.id()) == id { Ok(verifier) } else { Err(refused()) }
+        let (name, public) = read_key(text, ALGORITHM).ok_or_else(|| CheckpointFault::Key(text.to_owned()))?;
+        Self::new(name, public)
     }
+}
+
+/// A verifier key (C2SP signed-note, "Verifier keys").
+pub(super) fn write_key(name: &str, algorithm: u8, public: &[u8; 32]) -> String {
+    let key = BASE64.encode([&[algorithm], public.as_slice()].concat());
+    format!("{name}+{}+{key}", hex::encode(key_id(name, algorithm, public)))
+}
+
+/// The name and the key in a verifier key of this algorithm.
+pub(super) fn read_key(text: &str, algorithm: u8) -> Option<(&str, [u8; 32])> {
+    let mut parts = text.splitn(3, '+');
+    let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let key = BASE64.decode(key).ok()?;
+    let (&found, public) = key.split_first()?;
+    let public: [u8; 32] = public.try_into().ok()?;
+    (found == algorithm && hex::encode(key_id(name, algorithm, &public)) == id).then_some((name, public))
+}
+
+/// SHA-256 of name, newline, algorithm and key: the first four bytes.
+pub(super) fn key_id(name: &str, algorithm: u8, public: &[u8; 32]) -> [u8; 4] {
+    let hash = sha256(&[name.as_bytes(), b"\n", &[algorithm], public]);
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// A line of signature, with its newline.
+pub(super) fn signature_line(name: &str, id: [u8; 4], signature: &[u8]) -> String {
+    format!("{MARK}{name} {}\n", BASE64.encode([id.as_slice(), signature].concat()))
 }
 
 impl fmt::Display for Checkpoint {
@@ -188,8 +236,15 @@ pub fn note_of_file(text: &str) -> Result<String, CheckpointFault> {
     Ok(note)
 }
 
+/// `note` with the signature lines that it does not have yet.
+pub fn with_signatures(note: &str, more: &str) -> Result<String, CheckpointFault> {
+    let (_, signatures) = split(note)?;
+    let new = more.lines().filter(|line| !signatures.lines().any(|known| known == *line));
+    Ok(new.fold(note.to_owned(), |note, line| note + line + "\n"))
+}
+
 /// The text of a note, with its last newline, and its signature lines.
-fn split(note: &str) -> Result<(&str, &str), CheckpointFault> {
+pub(super) fn split(note: &str) -> Result<(&str, &str), CheckpointFault> {
     if note.len() > LONGEST_NOTE {
         return Err(CheckpointFault::Note("it is too long"));
     }
@@ -204,10 +259,13 @@ fn split(note: &str) -> Result<(&str, &str), CheckpointFault> {
 }
 
 /// The name and the bytes of a signature line.
-fn signature(line: &str) -> Result<(&str, Vec<u8>), CheckpointFault> {
+pub(super) fn signature(line: &str) -> Result<(&str, Vec<u8>), CheckpointFault> {
     let (name, bytes) = line.strip_prefix(MARK).and_then(|line| line.split_once(' ')).ok_or(MALFORMED)?;
     Ok((name, BASE64.decode(bytes).map_err(|_| MALFORMED)?))
 }
+
+/// What stands between the log's name and the number of an epoch after the first.
+const EPOCH: &str = "/epoch-";
 
 /// Ed25519 in the register of signed-note.
 const ALGORITHM: u8 = 1;
@@ -229,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_file_may_end_in_more_newlines_and_must_be_a_note() {
-        let note = signer(1).sign(3, [7; 32]);
+        let note = signer(1).sign(0, 3, [7; 32]);
         for file in [note.clone(), format!("{note}\n"), note.trim_end().to_owned()] {
             assert_eq!(note_of_file(&file).unwrap(), note);
         }
@@ -257,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_was_signed_is_read_back_and_nothing_else() {
-        let note = signer(1).sign(7, [9; 32]);
+        let note = signer(1).sign(0, 7, [9; 32]);
         let stated = Checkpoint { origin: "auth.example/audit".into(), size: 7, root: [9; 32] };
         assert_eq!(signer(1).verifier().open(&note), Ok(stated.clone()));
         assert!(matches!(signer(2).verifier().open(&note), Err(CheckpointFault::NotSigned(_))));
@@ -270,6 +328,34 @@ mod tests {
         {
             assert!(signer(1).verifier().open(broken).is_err(), "{broken:?}");
         }
+    }
+
+    #[test]
+    fn one_key_opens_every_epoch_of_its_log_and_of_no_other() {
+        let (first, second) = (signer(1).sign(0, 7, [9; 32]), signer(1).sign(2, 7, [8; 32]));
+        assert!(second.starts_with("auth.example/audit/epoch-2\n7\n"));
+        let opened = signer(1).verifier().open(&second).unwrap();
+        assert_eq!((opened.root, opened.epoch("auth.example/audit")), ([8; 32], Some(2)));
+        assert_eq!(signer(1).verifier().open(&first).unwrap().epoch("auth.example/audit"), Some(0));
+        assert_eq!(opened.epoch("auth.example/aud"), None);
+
+        // Whoever knows the log by its first name alone takes the second epoch for another log.
+        let narrow: Verifier = signer(1).verifier().of_epoch(2).to_string().parse().unwrap();
+        assert!(narrow.open(&second).is_ok() && narrow.open(&first).is_err());
+        for other in ["/epoch-0", "/epoch-02", "/epoch-", "/epoch--2", "/epoch-2/epoch-2"] {
+            assert_eq!(epoch_in_name(&format!("log{other}"), "log"), None, "{other}");
+        }
+        assert!(signer(1).verifier().open(&second.replace("epoch-2", "epoch-3")).is_err());
+    }
+
+    #[test]
+    fn signatures_are_added_once() {
+        let note = signer(1).sign(0, 7, [9; 32]);
+        let more = "\u{2014} witness.example AAAAAAAAAAA=\n";
+        let both = with_signatures(&note, more).unwrap();
+        assert_eq!(both, format!("{note}{more}"));
+        assert_eq!(with_signatures(&both, more).unwrap(), both);
+        assert!(signer(1).verifier().open(&both).is_ok());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) async fn sign(shared: &Shared, signer: &CheckpointSigner, head: Ackno
         size: head.size,
         key: signer.key(),
         root: head.root.to_vec(),
-        note: signer.sign(head.size, head.root),
+        note: signer.sign(head.epoch, head.size, head.root),
         signed_at: shared.clock.now(),
     };
     checkpoint::insert(&shared.pool, &signed).await?;

@@ -201,7 +201,7 @@ async fn a_log_rewritten_as_a_whole_contradicts_its_checkpoint() {
         size: 300,
         key: thief.key(),
         root: head.root.to_vec(),
-        note: thief.sign(300, head.root),
+        note: thief.sign(0, 300, head.root),
         signed_at: head.recorded_at,
     };
     store::checkpoint::insert(&db.owner, &forged).await.unwrap();
