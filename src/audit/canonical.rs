@@ -1,8 +1,13 @@
 //! The one byte form of a JSON value: RFC 8785 restricted to integers, so that a hash over it means one thing.
 //! Keys sorted, no white space, no fractions, no duplicate keys. Reading accepts nothing that writing would not give.
+//! Written straight from the value, because every entry of the log passes here: an object's members are put in order
+//! after they were written, and most objects already are.
 
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+mod members;
+
+use serde::{Serialize, Serializer, de::DeserializeOwned, ser};
+
+use members::Members;
 
 /// Why bytes are not canonical, or a value has no canonical form.
 #[derive(Debug, thiserror::Error)]
@@ -18,71 +23,348 @@ pub enum CanonicalFault {
     Form,
 }
 
+impl ser::Error for CanonicalFault {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self::Shape(ser::Error::custom(message))
+    }
+}
+
 /// The canonical bytes of `value`.
 pub fn to_canonical(value: &impl Serialize) -> Result<Vec<u8>, CanonicalFault> {
-    let mut out = Vec::with_capacity(1024);
-    write(&serde_json::to_value(value)?, &mut out)?;
+    let mut out = Vec::with_capacity(1_536);
+    write_canonical(value, &mut out)?;
     Ok(out)
+}
+
+/// Adds the canonical bytes of `value` to `out`. After a fault, what was added means nothing.
+pub fn write_canonical(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), CanonicalFault> {
+    value.serialize(&mut Writer { out, members: Members::default() })
 }
 
 /// The value that `bytes` stand for, if they are its canonical bytes.
 pub fn from_canonical<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, CanonicalFault> {
     let value: T = serde_json::from_slice(bytes)?;
-    if to_canonical(&value)? == bytes { Ok(value) } else { Err(CanonicalFault::Form) }
+    let mut again = Vec::with_capacity(bytes.len());
+    write_canonical(&value, &mut again)?;
+    if again == bytes { Ok(value) } else { Err(CanonicalFault::Form) }
 }
 
-fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), CanonicalFault> {
-    match value {
-        Value::Number(number) if !(number.is_i64() || number.is_u64()) => return Err(CanonicalFault::Fraction),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => serde_json::to_writer(&mut *out, value)?,
-        Value::Array(items) => {
-            out.push(b'[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write(item, out)?;
+/// Writes one value after the other.
+struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    members: Members,
+}
+
+/// An array or object that has begun, and what ends it.
+struct Begun<'w, 'o> {
+    writer: &'w mut Writer<'o>,
+    is_first: bool,
+    object: members::Mark,
+    end: &'static [u8],
+}
+
+impl<'o> Writer<'o> {
+    fn begin<'w>(&'w mut self, begin: &[u8], end: &'static [u8]) -> Begun<'w, 'o> {
+        self.out.extend_from_slice(begin);
+        let object = self.members.begin(self.out.len());
+        Begun { writer: self, is_first: true, object, end }
+    }
+
+    fn variant<'w>(&'w mut self, name: &str, begin: u8, end: &'static [u8]) -> Begun<'w, 'o> {
+        self.out.push(b'{');
+        text(name, self.out);
+        self.begin(&[b':', begin], end)
+    }
+
+    fn integer(&mut self, is_negative: bool, mut rest: u64) {
+        let (mut digits, mut at) = ([0; 20], 20);
+        loop {
+            at -= 1;
+            if let (Some(digit), Ok(value)) = (digits.get_mut(at), u8::try_from(rest % 10)) {
+                *digit = b'0' + value;
             }
-            out.push(b']');
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
         }
-        Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by_key(|(key, _)| *key);
-            out.push(b'{');
-            for (i, (key, member)) in sorted.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                serde_json::to_writer(&mut *out, key)?;
-                out.push(b':');
-                write(member, out)?;
-            }
-            out.push(b'}');
+        if is_negative {
+            self.out.push(b'-');
+        }
+        self.out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    }
+}
+
+impl Begun<'_, '_> {
+    fn next(&mut self) {
+        if !std::mem::take(&mut self.is_first) {
+            self.writer.out.push(b',');
         }
     }
-    Ok(())
+
+    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalFault> {
+        self.next();
+        value.serialize(&mut *self.writer)
+    }
+
+    fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), CanonicalFault> {
+        self.next();
+        let start = self.writer.out.len();
+        text(key, self.writer.out);
+        self.writer.out.push(b':');
+        value.serialize(&mut *self.writer)?;
+        self.writer.members.add(key, start..self.writer.out.len());
+        Ok(())
+    }
+
+    fn close_array(self) -> Result<(), CanonicalFault> {
+        self.writer.out.extend_from_slice(self.end);
+        Ok(())
+    }
+
+    fn close_object(self) -> Result<(), CanonicalFault> {
+        self.writer.members.sort(self.object, self.writer.out)?;
+        self.writer.out.extend_from_slice(self.end);
+        Ok(())
+    }
+}
+
+/// Writes `text` in quotes, with only those escapes that must be (RFC 8785, section 3.2.2.2).
+fn text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| is_escaped(*byte)) {
+        let (plain, escaped) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = escaped.split_first() else { break };
+        match byte {
+            b'"' => out.extend_from_slice(br#"\""#),
+            b'\\' => out.extend_from_slice(br"\\"),
+            0x08 => out.extend_from_slice(br"\b"),
+            0x09 => out.extend_from_slice(br"\t"),
+            0x0a => out.extend_from_slice(br"\n"),
+            0x0c => out.extend_from_slice(br"\f"),
+            0x0d => out.extend_from_slice(br"\r"),
+            other => {
+                let hex = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(other >> 4), hex(other & 15)]);
+            }
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+const fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+impl<'w, 'o> Serializer for &'w mut Writer<'o> {
+    type Ok = ();
+    type Error = CanonicalFault;
+    type SerializeSeq = Begun<'w, 'o>;
+    type SerializeTuple = Begun<'w, 'o>;
+    type SerializeTupleStruct = Begun<'w, 'o>;
+    type SerializeTupleVariant = Begun<'w, 'o>;
+    type SerializeMap = Begun<'w, 'o>;
+    type SerializeStruct = Begun<'w, 'o>;
+    type SerializeStructVariant = Begun<'w, 'o>;
+
+    fn serialize_bool(self, value: bool) -> Result<(), CanonicalFault> {
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+        Ok(())
+    }
+
+    fn serialize_i8(self, value: i8) -> Result<(), CanonicalFault> {
+        self.serialize_i64(value.into())
+    }
+
+    fn serialize_i16(self, value: i16) -> Result<(), CanonicalFault> {
+        self.serialize_i64(value.into())
+    }
+
+    fn serialize_i32(self, value: i32) -> Result<(), CanonicalFault> {
+        self.serialize_i64(value.into())
+    }
+
+    fn serialize_i64(self, value: i64) -> Result<(), CanonicalFault> {
+        self.integer(value < 0, value.unsigned_abs());
+        Ok(())
+    }
+
+    fn serialize_u8(self, value: u8) -> Result<(), CanonicalFault> {
+        self.serialize_u64(value.into())
+    }
+
+    fn serialize_u16(self, value: u16) -> Result<(), CanonicalFault> {
+        self.serialize_u64(value.into())
+    }
+
+    fn serialize_u32(self, value: u32) -> Result<(), CanonicalFault> {
+        self.serialize_u64(value.into())
+    }
+
+    fn serialize_u64(self, value: u64) -> Result<(), CanonicalFault> {
+        self.integer(false, value);
+        Ok(())
+    }
+
+    fn serialize_f32(self, _: f32) -> Result<(), CanonicalFault> {
+        Err(CanonicalFault::Fraction)
+    }
+
+    fn serialize_f64(self, _: f64) -> Result<(), CanonicalFault> {
+        Err(CanonicalFault::Fraction)
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), CanonicalFault> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), CanonicalFault> {
+        text(value, self.out);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), CanonicalFault> {
+        value.serialize(self)
+    }
+
+    fn serialize_none(self) -> Result<(), CanonicalFault> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), CanonicalFault> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), CanonicalFault> {
+        self.out.extend_from_slice(b"null");
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), CanonicalFault> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<(), CanonicalFault> {
+        self.serialize_str(name)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &str, value: &T) -> Result<(), CanonicalFault> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), CanonicalFault> {
+        let mut object = self.begin(b"{", b"}");
+        object.member(name, value)?;
+        object.close_object()
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Begun<'w, 'o>, CanonicalFault> {
+        Ok(self.begin(b"[", b"]"))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Begun<'w, 'o>, CanonicalFault> {
+        Ok(self.begin(b"[", b"]"))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Begun<'w, 'o>, CanonicalFault> {
+        Ok(self.begin(b"[", b"]"))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Begun<'w, 'o>, CanonicalFault> {
+        Ok(self.variant(name, b'[', b"]}"))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Begun<'w, 'o>, CanonicalFault> {
+        Ok(self.begin(b"{", b"}"))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Begun<'w, 'o>, CanonicalFault> {
+        Ok(self.begin(b"{", b"}"))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Begun<'w, 'o>, CanonicalFault> {
+        Ok(self.variant(name, b'{', b"}}"))
+    }
+}
+
+macro_rules! compound {
+    ($($of:ident $method:ident $(($name:ident))? $add:ident $close:ident;)*) => {$(
+        impl ser::$of for Begun<'_, '_> {
+            type Ok = ();
+            type Error = CanonicalFault;
+
+            fn $method<T: Serialize + ?Sized>(
+                &mut self,
+                $($name: &'static str,)?
+                value: &T,
+            ) -> Result<(), CanonicalFault> {
+                self.$add($($name,)? value)
+            }
+
+            fn end(self) -> Result<(), CanonicalFault> {
+                self.$close()
+            }
+        }
+    )*};
+}
+
+compound! {
+    SerializeSeq serialize_element item close_array;
+    SerializeTuple serialize_element item close_array;
+    SerializeTupleStruct serialize_field item close_array;
+    SerializeTupleVariant serialize_field item close_array;
+    SerializeStruct serialize_field (name) member close_object;
+    SerializeStructVariant serialize_field (name) member close_object;
+}
+
+impl ser::SerializeMap for Begun<'_, '_> {
+    type Ok = ();
+    type Error = CanonicalFault;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, _: &T) -> Result<(), CanonicalFault> {
+        Err(CanonicalFault::Form)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, _: &T) -> Result<(), CanonicalFault> {
+        Err(CanonicalFault::Form)
+    }
+
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), CanonicalFault> {
+        // Only text is a key; whatever else it may be, it does not read back as text.
+        let key: String = serde_json::from_slice(&serde_json::to_vec(key)?)?;
+        self.member(&key, value)
+    }
+
+    fn end(self) -> Result<(), CanonicalFault> {
+        self.close_object()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn keys_are_sorted_and_nothing_is_spaced() {
-        let value = json!({"b": [1, -2, null], "a": {"d": "é\n\u{1f}", "c": true}});
-        assert_eq!(
-            to_canonical(&value).unwrap(),
-            "{\"a\":{\"c\":true,\"d\":\"é\\n\\u001f\"},\"b\":[1,-2,null]}".as_bytes()
-        );
-    }
-
-    #[test]
-    fn fractions_and_other_forms_are_refused() {
-        assert!(matches!(to_canonical(&json!({"a": 1.5})), Err(CanonicalFault::Fraction)));
-        for other in [r#"{"b":1,"a":2}"#, r#"{"a": 1}"#, r#"{"a":1,"a":1}"#, r#"{"a":"\u0041"}"#] {
-            assert!(from_canonical::<Value>(other.as_bytes()).is_err(), "{other}");
-        }
-    }
-}
+mod tests;

@@ -52,7 +52,7 @@ impl Columns {
                 Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
                 _ => None,
             },
-            target: entry.event.target().map(|target| printable(&shortened(&target))),
+            target: entry.event.target().map(|target| printable(shortened(&target))),
         }
     }
 }
@@ -83,12 +83,18 @@ impl Event {
 
 /// `text` with nothing in it that moves a cursor, turns a line around or stops Postgres, which has no NUL.
 pub fn printable(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let is_bidi = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c }).collect()
 }
 
-fn shortened(text: &str) -> String {
-    text.chars().take(LONGEST_TARGET).collect()
+fn shortened(text: &str) -> &str {
+    if text.len() <= LONGEST_TARGET {
+        return text;
+    }
+    text.char_indices().nth(LONGEST_TARGET).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// In characters; the bytes have all of it.
@@ -129,5 +135,7 @@ mod tests {
     fn a_target_can_neither_stop_the_log_nor_move_a_cursor() {
         assert_eq!(printable("a\0b\u{1b}[2Jc\r\n\u{202e}d"), "a\u{fffd}b\u{fffd}[2Jc\u{fffd}\u{fffd}\u{fffd}d");
         assert_eq!(shortened(&"x".repeat(9_000)).len(), LONGEST_TARGET);
+        assert_eq!(shortened(&"é".repeat(501)), "é".repeat(500));
+        assert_eq!(shortened(&"é".repeat(400)), "é".repeat(400));
     }
 }

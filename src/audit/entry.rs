@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use super::columns::{Columns, summary};
 pub use super::event::{ClosedBy, Event, SignInStep};
 
-use super::canonical::{CanonicalFault, from_canonical, to_canonical};
+use super::canonical::{CanonicalFault, from_canonical, write_canonical};
 use crate::model::{BrokerId, Caller, RequestId, Timestamp};
 
 /// The first byte of every leaf of this form.
@@ -56,8 +56,9 @@ pub struct Salt(#[serde(with = "hex::serde")] pub [u8; 16]);
 impl Entry {
     /// The leaf bytes.
     pub fn leaf(&self) -> Result<Vec<u8>, CanonicalFault> {
-        let mut leaf = vec![VERSION];
-        leaf.extend(to_canonical(self)?);
+        let mut leaf = Vec::with_capacity(USUAL_LENGTH);
+        leaf.push(VERSION);
+        write_canonical(self, &mut leaf)?;
         Ok(leaf)
     }
 
@@ -69,3 +70,6 @@ impl Entry {
         }
     }
 }
+
+/// Longer than most leaves are, in bytes.
+const USUAL_LENGTH: usize = 1_536;

@@ -8,12 +8,13 @@ use super::{
 };
 use crate::model::{BrokerId, Timestamp};
 
-/// An entry that lacks only the instant of its recording, which one batch shares and which may change on a retry: the
-/// leaf bytes on both sides of it, encoded once.
+/// An entry that lacks only the instant of its recording, which one batch shares and which may change on a retry.
 #[derive(Clone, Debug)]
 pub(super) struct Unstamped {
-    before: Vec<u8>,
-    after: Vec<u8>,
+    /// The leaf bytes, with 0 for the instant.
+    leaf: Vec<u8>,
+    /// Where that 0 stands.
+    stamp: usize,
     /// The columns; `recorded_at` is the stamp's.
     pub(super) columns: Columns,
 }
@@ -25,16 +26,24 @@ impl Unstamped {
         let recorded_at = Timestamp::from_micros(0);
         let entry = Entry { broker, caller, event, happened_at, recorded_at, request, salt };
         let leaf = entry.leaf()?;
-        // The keys after it are `request` and `salt`, whose values are ids and hex, so the last match is the key itself.
-        let at = leaf.windows(STAMP.len()).rposition(|window| window == STAMP).ok_or(CanonicalFault::Form)?;
-        let (before, rest) = leaf.split_at(at + STAMP.len() - 1);
-        let after = rest.get(1..).unwrap_or_default();
-        Ok(Self { before: before.to_vec(), after: after.to_vec(), columns: Columns::of(&entry) })
+        // The keys after it are `request` and `salt`, whose values are ids and hex: their length is known.
+        let after = if entry.request.is_some() { AFTER_WITH_REQUEST } else { AFTER };
+        let stamp = leaf.len().checked_sub(after + 1).ok_or(CanonicalFault::Form)?;
+        if leaf.get(..=stamp).is_some_and(|before| before.ends_with(STAMP)) {
+            Ok(Self { stamp, columns: Columns::of(&entry), leaf })
+        } else {
+            Err(CanonicalFault::Form)
+        }
     }
 
     /// The leaf bytes of the entry recorded at `recorded_at`.
     pub(super) fn leaf(&self, recorded_at: Timestamp) -> Vec<u8> {
-        [&self.before, recorded_at.micros().to_string().as_bytes(), &self.after].concat()
+        let (before, rest) = self.leaf.split_at(self.stamp);
+        let mut leaf = Vec::with_capacity(self.leaf.len() + 20);
+        leaf.extend_from_slice(before);
+        leaf.extend_from_slice(recorded_at.micros().to_string().as_bytes());
+        leaf.extend_from_slice(rest.get(1..).unwrap_or_default());
+        leaf
     }
 
     /// Whether it permits something, so that another entry must say what became of it.
@@ -49,19 +58,25 @@ impl Unstamped {
 
     /// How many bytes it has, about.
     pub(super) const fn len(&self) -> usize {
-        self.before.len() + self.after.len()
+        self.leaf.len()
     }
 }
 
 /// The key before the instant of recording, with the stand-in for it.
 const STAMP: &[u8] = br#","recorded_at":0"#;
 
+/// How many bytes follow the instant of an entry without a request: `,"request":null,"salt":"…"}`.
+const AFTER: usize = br#","request":null,"salt":""}"#.len() + 32;
+
+/// The same with a request, whose id is 36 letters in quotes.
+const AFTER_WITH_REQUEST: usize = AFTER - "null".len() + 38;
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::audit::Event;
+    use crate::{audit::Event, model::RequestId};
 
     fn refused(target: &str) -> Draft {
         let event = Event::Refused {
@@ -83,6 +98,9 @@ mod tests {
             assert_eq!(entry.recorded_at.micros(), micros);
             assert_eq!(entry.leaf().unwrap(), leaf);
         }
+        let request = Some(RequestId::from_uuid(Uuid::from_u128(5)));
+        let unstamped = Unstamped::of(Draft { request, ..refused("wiki") }, broker, Salt([7; 16])).unwrap();
+        assert_eq!(Entry::from_leaf(&unstamped.leaf(Timestamp::from_micros(9))).unwrap().request, request);
     }
 
     #[test]
