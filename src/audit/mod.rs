@@ -11,6 +11,7 @@ pub mod entry;
 mod event;
 mod log;
 mod position;
+pub mod proof;
 pub mod published;
 mod queue;
 mod receipt;

@@ -56,6 +56,22 @@ pub async fn newest(db: impl PgExecutor<'_>) -> Result<Option<Checkpoint>, Store
     row.map(read).transpose()
 }
 
+/// The checkpoint of exactly `size` leaves, the newest if several keys signed.
+pub async fn at(db: impl PgExecutor<'_>, size: u64) -> Result<Option<Checkpoint>, StoreFault> {
+    let row: Option<Row> = sqlx::query_as(
+        "select epoch, size, key, root, note, signed_at
+           from checkpoint
+          where epoch in (select generate_series(0, (select max(epoch) from checkpoint)))
+            and size = $1
+          order by epoch desc, signed_at desc
+          limit 1",
+    )
+    .bind(stored(size))
+    .fetch_optional(db)
+    .await?;
+    row.map(read).transpose()
+}
+
 /// The first `limit` checkpoints past (`size`, `key`), by size and key.
 pub async fn past(
     db: impl PgExecutor<'_>,

@@ -102,6 +102,29 @@ pub async fn steps_past(db: impl PgExecutor<'_>, size: u64, limit: u32) -> Resul
     rows.into_iter().map(read_step).collect()
 }
 
+/// The hashes of the leaves `from..to` as the heads list them, in pieces, in order.
+pub async fn leaf_hashes(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<Vec<Vec<u8>>, StoreFault> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+        "select substr(h.hashes,
+                       (32 * (greatest(h.parent_size, $1) - h.parent_size) + 1)::int,
+                       (32 * (least(h.size, $2) - greatest(h.parent_size, $1)))::int)
+           from generate_series(0, (select max(epoch) from head)) as e (epoch)
+                join head h on h.epoch = e.epoch
+          where h.parent_size < $2
+            and h.parent_size >= coalesce((select max(p.parent_size)
+                                             from head p
+                                            where p.epoch = e.epoch
+                                              and p.parent_size between 0 and $1), 0)
+            and h.size > $1
+          order by h.epoch, h.size",
+    )
+    .bind(stored(from))
+    .bind(stored(to))
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|(hashes,)| hashes).collect())
+}
+
 fn read_head((epoch, size, origin, root, edge, batch, recorded_at): HeadRow) -> Result<Head, StoreFault> {
     Ok(Head {
         epoch: natural(epoch)?,

@@ -20,6 +20,26 @@ pub async fn tiles(db: impl PgExecutor<'_>, level: u8, from: u64, to: u64) -> Re
     rows.into_iter().map(|(index, hashes)| Ok((super::natural(index)?, hashes))).collect()
 }
 
+/// Those of these tiles (level, index) that are complete, in no order.
+pub async fn at(db: impl PgExecutor<'_>, places: &[(u8, u64)]) -> Result<Vec<((u8, u64), Vec<u8>)>, StoreFault> {
+    let (levels, indexes): (Vec<i16>, Vec<i64>) =
+        places.iter().map(|(level, index)| (i16::from(*level), stored(*index))).unzip();
+    let rows: Vec<(i16, i64, Vec<u8>)> = sqlx::query_as(
+        "select t.level, t.tile_index, t.hashes
+           from unnest($1, $2) as w (level, tile_index)
+                join tile t using (level, tile_index)",
+    )
+    .bind(levels)
+    .bind(indexes)
+    .fetch_all(db)
+    .await?;
+    let read = |(level, index, hashes): (i16, i64, Vec<u8>)| {
+        let level = u8::try_from(level).map_err(|_| StoreFault::Malformed { what: "a tile's level" })?;
+        Ok(((level, super::natural(index)?), hashes))
+    };
+    rows.into_iter().map(read).collect()
+}
+
 /// How many complete tiles a level has.
 pub async fn count(db: impl PgExecutor<'_>, level: u8) -> Result<u64, StoreFault> {
     let (count,): (i64,) =

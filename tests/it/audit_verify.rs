@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bailiwick::{
     audit::{
-        Log,
         checkpoint::CheckpointSigner,
         tile::Tree,
         tree::leaf_hash,
@@ -16,13 +15,13 @@ use bailiwick::{
     model::Verdict,
     store::{self, entry},
 };
-use sqlx::{AssertSqlSafe, Executor};
 use uuid::Uuid;
 
 use crate::support::{
     TestDb,
     audit::{ORIGIN, decision, log, signer},
-    database, eventually,
+    database,
+    ledger::{filled, tamper},
 };
 
 #[tokio::test]
@@ -270,34 +269,6 @@ fn names_leaf(report: &Report, index: u64, what: &str) {
     let broken = report.broken.as_ref().unwrap_or_else(|| panic!("it is taken for sound, at {index}: {what}"));
     assert_eq!(broken.place, Place::Leaf { index }, "{broken}");
     assert!(broken.what.contains(what), "{broken}");
-}
-
-/// A database with a log of `size` entries in batches of several sizes, signed, its broker gone.
-async fn filled(size: u64) -> TestDb {
-    let db = database().await;
-    let (log, tasks) = log(&db.pool).await;
-    fill(&log, size).await;
-    eventually(async || (log.health().signed == size).then_some(())).await;
-    tasks.stop(Duration::from_secs(20)).await;
-    db
-}
-
-async fn fill(log: &Log, size: u64) {
-    let mut written = 0;
-    while written < size {
-        let many = (1 + written % 7).min(size - written);
-        let mut waiting = tokio::task::JoinSet::new();
-        for n in written..written + many {
-            let log = log.clone();
-            waiting.spawn(async move { log.append(decision(n, Verdict::Deny)).await.map(drop) });
-        }
-        assert!(waiting.join_all().await.iter().all(Result::is_ok));
-        written += many;
-    }
-}
-
-async fn tamper(db: &TestDb, statement: &str) {
-    db.owner.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
 }
 
 async fn second(db: &TestDb) -> u64 {

@@ -16,6 +16,7 @@ mod audit_cli;
 mod audit_failure;
 mod audit_golden;
 mod audit_log;
+mod audit_proof;
 mod audit_verify;
 mod credential_issue;
 mod demo;

@@ -1,7 +1,9 @@
 //! `bailiwick audit`: is the log sound, and what was recorded. Needs no server and only the right to read.
 //! One file per command; this one is their table of contents and what they share: where the log is.
 
+mod checkpoint;
 mod progress;
+mod proof;
 mod tail;
 mod verify;
 
@@ -15,7 +17,7 @@ use super::{
     CliFault, ConfigFile, Ending,
     output::{Paint, paint},
 };
-use {tail::Tail, verify::Verify};
+use {checkpoint::Checkpoint, proof::Proof, tail::Tail, verify::Verify};
 
 /// `bailiwick audit …`
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,11 @@ pub(super) enum Audit {
                             Examples:\n  bailiwick audit verify --key auth.example.com/audit+1a2b3c4d+AQ...\n  \
                             bailiwick audit verify --database postgres://auditor@db/bailiwick --checkpoint kept.txt")]
     Verify(Verify),
+    /// Print the newest checkpoint, a signed note to keep somewhere else
+    Checkpoint(Checkpoint),
+    /// Prove that an entry is in the log, or that the log continues what it was
+    #[command(subcommand)]
+    Proof(Proof),
     /// Print the newest entries, oldest of them first
     #[command(after_help = "Examples:\n  bailiwick audit tail\n  bailiwick audit tail -n 100 -f -o json")]
     Tail(Tail),
@@ -44,6 +51,8 @@ impl Audit {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         match self {
             Self::Verify(command) => command.run().await,
+            Self::Checkpoint(command) => command.run().await,
+            Self::Proof(command) => command.run().await,
             Self::Tail(command) => command.run().await,
         }
     }

@@ -19,6 +19,8 @@ mod database;
 pub mod issuer;
 #[allow(dead_code, reason = "not every test needs a cluster")]
 pub mod kubernetes;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod ledger;
 #[allow(dead_code, reason = "not every test needs a person")]
 pub mod person;
 pub mod portal;
