@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    App, Audit, Cluster, Database, Keys, Listener, Login, Mistake, Policy, Portal, Provider, Settings, agreement,
+    App, Audit, Cluster, Database, Keys, Listener, Login, Mistake, Policy, Portal, Provider, Settings, Shipping,
+    Witness, agreement,
     document::{self, Table},
     mistake::{Origin, Source},
     reader::Reading,
@@ -16,8 +17,8 @@ use super::{
 };
 
 /// Every section, in order.
-pub(super) const SECTIONS: [&str; 10] =
-    ["portal", "listener", "database", "audit", "keys", "provider", "policy", "login", "app", "cluster"];
+pub(super) const SECTIONS: [&str; 12] =
+    ["portal", "listener", "database", "audit", "shipping", "witness", "keys", "provider", "policy", "login", "app", "cluster"];
 
 /// Sections as far as they could be read; `None` where mistakes were found.
 pub(super) struct Parts {
@@ -25,6 +26,8 @@ pub(super) struct Parts {
     pub(super) listener: Option<Listener>,
     pub(super) database: Option<Database>,
     pub(super) audit: Option<Audit>,
+    pub(super) shipping: Option<Shipping>,
+    pub(super) witness: Vec<Option<Witness>>,
     pub(super) keys: Option<Keys>,
     pub(super) provider: Vec<Option<Provider>>,
     pub(super) policy: Option<Policy>,
@@ -99,6 +102,8 @@ fn read(reading: &mut Reading, table: &mut Table) -> Parts {
         listener: reading.one(table, "listener", Listener::read),
         database: reading.one(table, "database", Database::read),
         audit: reading.one(table, "audit", |section| Audit::read(section, portal.as_ref())),
+        shipping: reading.one(table, "shipping", Shipping::read),
+        witness: reading.each(table, "witness", Witness::read),
         keys: reading.one(table, "keys", Keys::read),
         provider: reading.each(table, "provider", Provider::read),
         policy: reading.one(table, "policy", Policy::read),
@@ -118,6 +123,8 @@ impl Parts {
             listener: self.listener?,
             database: self.database?,
             audit: self.audit?,
+            shipping: self.shipping?,
+            witness: self.witness.into_iter().collect::<Option<_>>()?,
             keys: self.keys?,
             provider: self.provider.into_iter().collect::<Option<_>>()?,
             policy: self.policy?,

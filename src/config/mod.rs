@@ -21,6 +21,7 @@ mod portal;
 mod provider;
 mod reader;
 mod secret;
+mod shipping;
 mod value;
 
 pub use app::App;
@@ -36,6 +37,7 @@ pub use policy::Policy;
 pub use portal::Portal;
 pub use provider::{Algorithm, Issuer, Provider};
 pub use secret::{SecretFault, SecretFile};
+pub use shipping::{Shipping, Witness};
 
 /// Everything that an administrator decides, checked. Fields are named as the sections of the file.
 #[derive(Clone, Debug)]
@@ -48,6 +50,10 @@ pub struct Settings {
     pub database: Database,
     /// `[audit]`
     pub audit: Audit,
+    /// `[shipping]`
+    pub shipping: Shipping,
+    /// `[[witness]]`
+    pub witness: Vec<Witness>,
     /// `[keys]`
     pub keys: Keys,
     /// `[[provider]]`: at least one.

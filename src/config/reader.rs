@@ -152,6 +152,11 @@ impl Section<'_> {
         self.table.contains_key(key)
     }
 
+    /// Whether the key was there to begin with, right or wrong.
+    pub(super) fn was_given(&self, key: &str) -> bool {
+        self.reading.has(&self.path_of(key))
+    }
+
     /// A key that must be there.
     pub(super) fn required<T>(
         &mut self,

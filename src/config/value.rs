@@ -53,6 +53,19 @@ impl Files {
         Ok(path)
     }
 
+    /// A file that is there or can be made, in a folder that is there.
+    pub(super) fn file_to_write(&self, node: &Node) -> Result<PathBuf, String> {
+        let path = self.path(node)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if self.is_checking() && !folder.is_dir() {
+            return Err(format!("{} is not a folder", folder.display()));
+        }
+        if self.is_checking() && path.exists() && !path.is_file() {
+            return Err(format!("{} is not a file", path.display()));
+        }
+        Ok(path)
+    }
+
     /// A folder that can be listed.
     pub(super) fn folder(&self, node: &Node) -> Result<PathBuf, String> {
         let path = self.path(node)?;
