@@ -16,5 +16,6 @@ pub mod model;
 pub mod outbound;
 pub mod portal;
 pub mod proxy;
+pub mod shipping;
 pub mod store;
 pub mod streams;

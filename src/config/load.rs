@@ -17,8 +17,10 @@ use super::{
 };
 
 /// Every section, in order.
-pub(super) const SECTIONS: [&str; 12] =
-    ["portal", "listener", "database", "audit", "shipping", "witness", "keys", "provider", "policy", "login", "app", "cluster"];
+pub(super) const SECTIONS: [&str; 12] = [
+    "portal", "listener", "database", "audit", "shipping", "witness", "keys", "provider", "policy", "login", "app",
+    "cluster",
+];
 
 /// Sections as far as they could be read; `None` where mistakes were found.
 pub(super) struct Parts {

@@ -2,6 +2,7 @@
 //! One file per command; this one is their table of contents and what they share: where the log is.
 
 mod checkpoint;
+mod fields;
 mod progress;
 mod proof;
 mod tail;
@@ -17,7 +18,7 @@ use super::{
     CliFault, ConfigFile, Ending,
     output::{Paint, paint},
 };
-use {checkpoint::Checkpoint, proof::Proof, tail::Tail, verify::Verify};
+use {checkpoint::Checkpoint, fields::Fields, proof::Proof, tail::Tail, verify::Verify};
 
 /// `bailiwick audit …`
 #[derive(Debug, Subcommand)]
@@ -35,6 +36,8 @@ pub(super) enum Audit {
     /// Print the newest entries, oldest of them first
     #[command(after_help = "Examples:\n  bailiwick audit tail\n  bailiwick audit tail -n 100 -f -o json")]
     Tail(Tail),
+    /// Print every field of every kind of entry, and where it goes in OCSF
+    Fields(Fields),
 }
 
 /// Where the log is.
@@ -54,6 +57,7 @@ impl Audit {
             Self::Checkpoint(command) => command.run().await,
             Self::Proof(command) => command.run().await,
             Self::Tail(command) => command.run().await,
+            Self::Fields(command) => Ok(command.run()),
         }
     }
 }
