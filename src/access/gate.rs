@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    Counters, Live, judge,
+    Counters, Live, Reader, judge,
     pending::{Debt, Pending},
 };
 use crate::{
@@ -146,6 +146,11 @@ impl Gate {
         let rules = self.0.live.rules();
         let context = Context { time: self.0.clock.now(), ..standing.context.clone() };
         judge::judge(&rules, &standing.caller, &standing.action, &context).verdict == Verdict::Allow
+    }
+
+    /// What the holder of `permit` may see of the log, which they may read.
+    pub fn reader(&self, permit: &Permit) -> Reader {
+        Reader::new(self.0.live.rules(), permit.caller.clone(), permit.context.clone())
     }
 
     /// The rules in force, and what is wrong with newer ones.

@@ -78,6 +78,11 @@ fn ask(rules: &Rules, caller: &Caller, action: &Action, context: &Context) -> De
     let Ok(question) = request::question(caller, action, context, rules.schema()) else {
         return denial(Cause::Unknown);
     };
+    answer(rules, question)
+}
+
+/// What the rules say to a question.
+pub(super) fn answer(rules: &Rules, question: request::Question) -> Decision {
     let slice = rules.slice(&question.request);
     let Ok(entities) = entities(rules, question.entities) else { return denial(Cause::Unknown) };
     let response = Authorizer::new().is_authorized(&question.request, slice, &entities);

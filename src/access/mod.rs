@@ -10,9 +10,11 @@ mod kubernetes;
 pub mod live;
 mod pending;
 pub mod policy;
+mod reader;
 mod request;
 pub mod schema;
 mod scope;
+mod shown;
 mod source;
 #[cfg(test)]
 mod trial;
@@ -23,7 +25,9 @@ pub use gate::{Gate, Permit, Refusal, Standing};
 pub use live::{Live, PolicyFault, PolicyState};
 pub use pending::{Meter, Pending};
 pub use policy::{Rules, Texts};
+pub use reader::Reader;
 pub use request::person;
+pub use shown::{RuleText, rules_of};
 pub use source::{SourceFile, Sources};
 
 /// A failure of this room: the administrator's or ours, never a denial.

@@ -42,8 +42,17 @@ pub(super) fn question(
     context: &Context,
     schema: &Schema,
 ) -> Result<Question, Unaskable> {
+    put(caller, sentence(action)?, context, schema)
+}
+
+/// Puts the question that `sentence` is.
+pub(super) fn put(
+    caller: &Caller,
+    sentence: Sentence,
+    context: &Context,
+    schema: &Schema,
+) -> Result<Question, Unaskable> {
     let principal = principal(caller)?;
-    let sentence = sentence(action)?;
     let pairs = circumstances(context)?.into_iter().chain(sentence.context);
     let context = cedar_policy::Context::from_pairs(pairs).map_err(|_| Unaskable)?;
     let resource = sentence.resource;
@@ -130,7 +139,11 @@ fn portal_sentence(action: &PortalAction) -> Result<Sentence, Unaskable> {
         PortalAction::Home => ("home", portal()?),
         PortalAction::AuthorizeCommandLine => ("authorizeCommandLine", portal()?),
         PortalAction::ListSessions => ("listSessions", portal()?),
-        PortalAction::ReadAudit => ("readAudit", portal()?),
+        // Whoever may read may keep their own searches.
+        PortalAction::ReadAudit { .. } | PortalAction::SaveSearch { .. } | PortalAction::RemoveSearch { .. } => {
+            ("readAudit", portal()?)
+        }
+        PortalAction::ExportAudit { .. } => ("exportAudit", portal()?),
         PortalAction::ReadPolicy => ("readPolicy", portal()?),
         PortalAction::EndSession { login, owner } => {
             let owner = Value::new_entity_uid(uid("User", &person(owner))?);
@@ -144,7 +157,7 @@ fn portal_sentence(action: &PortalAction) -> Result<Sentence, Unaskable> {
     Ok(Sentence { action: uid("Action", word)?, resource, context: Vec::new() })
 }
 
-fn portal() -> Result<Entity, Unaskable> {
+pub(super) fn portal() -> Result<Entity, Unaskable> {
     Ok(Entity::new_no_attrs(uid("Portal", "bailiwick")?, HashSet::new()))
 }
 
@@ -184,9 +197,10 @@ pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, Unaskable> {
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-const KIND_NAMES: [&str; 14] = [
+const KIND_NAMES: [&str; 15] = [
     "Action",
     "App",
+    "Entry",
     "Group",
     "Invitee",
     "Login",

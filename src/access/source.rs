@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{check::Mistake, policy::Texts, schema};
+use super::{check::Mistake, policy::Texts, schema, shown};
 
 /// One file as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Sources {
     pub fn texts(&self) -> Texts {
         let mut policies = String::new();
         for file in &self.policies {
-            policies.push_str("// ---- ");
+            policies.push_str(shown::FILE);
             policies.push_str(&file.name);
             policies.push('\n');
             policies.push_str(&file.text);

@@ -149,3 +149,4 @@ fn verdict(rules: &Rules, caller: &Caller, action: &Action) -> Verdict {
 mod demo_rules;
 mod judging;
 mod loading;
+mod reading;

@@ -158,7 +158,28 @@ pub enum PortalAction {
         owner: Identity,
     },
     /// To read the audit log.
-    ReadAudit,
+    ReadAudit {
+        /// What was looked for, as in the page's address; nothing for all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        search: Option<String>,
+    },
+    /// To take entries of the audit log away in a file.
+    ExportAudit {
+        /// Which, as in the page's address.
+        search: String,
+        /// csv, ndjson or bundle.
+        format: String,
+    },
+    /// To keep a search of the audit log under a name.
+    SaveSearch {
+        /// The name.
+        name: String,
+    },
+    /// To forget a search that was kept.
+    RemoveSearch {
+        /// Its name.
+        name: String,
+    },
     /// To see whether the rules are loaded.
     ReadPolicy,
     /// To invite a person to register a first passkey.

@@ -45,7 +45,9 @@ pub async fn page(
     Query(asked): Query<Asked>,
 ) -> Result<Response, PortalFault> {
     let here = "/audit";
-    let permit = portal.ask_on_the_way(&caller, visit.request, PortalAction::ReadAudit, (&session, here)).await?;
+    let permit = portal
+        .ask_on_the_way(&caller, visit.request, PortalAction::ReadAudit { search: None }, (&session, here))
+        .await?;
     let sealed = checkpoint::newest(&portal.pool).await?;
     let now = portal.clock.now();
     let (mut rows, fault) = match asked.filter(&portal).await? {

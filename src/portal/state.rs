@@ -113,6 +113,6 @@ impl PortalState {
 const LINKS: [(&str, &str, PortalAction); 4] = [
     ("/", "Home", PortalAction::Home),
     ("/sessions", "Sessions", PortalAction::ListSessions),
-    ("/audit", "Audit log", PortalAction::ReadAudit),
+    ("/audit", "Audit log", PortalAction::ReadAudit { search: None }),
     ("/policy", "Rules", PortalAction::ReadPolicy),
 ];

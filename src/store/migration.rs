@@ -27,6 +27,7 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0007" "key";
     "0008" "revocation";
     "0009" "broker";
+    "0017" "saved_search";
 };
 
 /// Runs what is pending, as an owner. Waits for another binary that is doing the same; does nothing when it is done.

@@ -33,6 +33,7 @@ pub mod person;
 pub mod policy_text;
 mod power;
 pub mod revocation;
+pub mod saved_search;
 pub mod session;
 pub mod tile;
 

@@ -202,6 +202,10 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
         Event::SearchChanged { name: "denials".into(), before: None, after: Some("verdict=deny".into()) },
         Event::SearchChanged { name: "denials".into(), before: Some("verdict=deny".into()), after: None },
         Event::Exported { search: "verdict=deny".into(), format: "csv".into(), entries: 7, manifest: root() },
+        judged(Action::Portal(PortalAction::ReadAudit { search: Some("who=corp%2Fada".into()) })),
+        judged(Action::Portal(PortalAction::ExportAudit { search: "verdict=deny".into(), format: "csv".into() })),
+        judged(Action::Portal(PortalAction::SaveSearch { name: "denials".into() })),
+        judged(Action::Portal(PortalAction::RemoveSearch { name: "denials".into() })),
     ]
 }
 
@@ -253,7 +257,7 @@ fn actions() -> Vec<Action> {
             PortalAction::AuthorizeCommandLine,
             PortalAction::ListSessions,
             PortalAction::EndSession { login: LoginId::from_uuid(Uuid::from_u128(3)), owner: owner.clone() },
-            PortalAction::ReadAudit,
+            PortalAction::ReadAudit { search: None },
             PortalAction::ReadPolicy,
             PortalAction::Invite { person: owner },
         ]

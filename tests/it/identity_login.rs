@@ -64,7 +64,7 @@ async fn a_ceremony_is_for_its_own_browser_and_five_minutes() {
 async fn half_a_login_may_do_nothing_but_enrol() {
     let bench = Bench::new().await;
     let (_, caller) = bench.half("alice").await;
-    for action in [PortalAction::Home, PortalAction::ReadAudit, PortalAction::AuthorizeCommandLine] {
+    for action in [PortalAction::Home, PortalAction::ReadAudit { search: None }, PortalAction::AuthorizeCommandLine] {
         assert!(bench.may(&caller, Action::Portal(action)).await.is_none());
     }
     assert!(bench.may_enrol(&caller).await.is_none(), "not uninvited");
