@@ -15,6 +15,7 @@ pub mod proof;
 pub mod published;
 mod queue;
 mod receipt;
+pub mod search;
 mod shared;
 mod signer;
 mod sweep;

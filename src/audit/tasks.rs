@@ -1,4 +1,4 @@
-//! The tasks behind the log: the writer, the signer and the sweep. Owned by whoever opened the log.
+//! The tasks behind the log: the writer, the signer, the sweep and the search index. Owned by whoever opened the log.
 //! Stopping in good order records what is queued, signs the last head and says that this broker has stopped.
 
 use std::{sync::Arc, time::Duration};
@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{checkpoint::CheckpointSigner, shared::Shared, signer, sweep, writer::Writer};
+use super::{checkpoint::CheckpointSigner, search, shared::Shared, signer, sweep, writer::Writer};
 use crate::store::broker;
 
 /// See the head of this file. Dropped without [`Tasks::stop`], they end at once, as a crash would end them.
@@ -25,6 +25,7 @@ impl Tasks {
         let mut others = JoinSet::new();
         others.spawn(signer::run(Arc::clone(shared), Arc::clone(&key)));
         others.spawn(sweep::run(Arc::clone(shared)));
+        others.spawn(search::follow(Arc::clone(shared)));
         let writer = tokio::spawn(Writer::new(Arc::clone(shared)).run());
         Self { shared: Arc::clone(shared), signer: key, writer, others }
     }

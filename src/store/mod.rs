@@ -34,6 +34,7 @@ pub mod policy_text;
 mod power;
 pub mod revocation;
 pub mod saved_search;
+pub mod search;
 pub mod session;
 pub mod tile;
 

@@ -33,7 +33,7 @@ pub async fn refuse_power_over_the_log(pool: &PgPool) -> Result<(), StoreFault> 
                from pg_class     c
                join pg_namespace n on n.oid = c.relnamespace
               where n.nspname = 'public'
-                and (c.relname in ('entry', 'head', 'tile', 'checkpoint', 'policy_text')
+                and (c.relname in ('entry', 'head', 'tile', 'checkpoint', 'policy_text', 'search_block', 'posting')
                      or exists (select from pg_inherits i
                                  where i.inhrelid = c.oid and i.inhparent = to_regclass('public.entry')))
          )

@@ -37,3 +37,6 @@ insert into saved_search (person, name, search, saved_at)
 values ('00000000-0000-4000-8000-000000000001', 'denials', 'verdict=deny', '2026-11-01');
 insert into checkpoint (epoch, size, key, root, note, signed_at)
 values (0, 1, '00000000-0000-4000-8000-000000000008', sha256('\x00'), 'note', '2026-11-01');
+insert into search_block (block, first_recorded_at, last_recorded_at, leaves, postings, allowed, denied, moments)
+values (0, '2026-11-01', '2026-11-01', 1, 1, '\x0000', '', '\x008008');
+insert into posting (term, block, bits) values (-1, 0, '\x0000');

@@ -1,0 +1,22 @@
+//! Finding entries: a search as it stands in an address, an index over blocks of 1,024 leaves that is built behind the
+//! log, and pages, counts and charts that are served from it. Promises that the index is no truth: what it names is
+//! checked against the bytes, what it lacks is read one by one, and no call does unbounded work.
+
+mod bits;
+mod block;
+mod build;
+mod count;
+mod find;
+mod matching;
+mod query;
+mod terms;
+mod walk;
+mod words;
+
+pub(in crate::audit) use build::follow;
+pub use {
+    build::{Turn, take_turn},
+    count::{Activity, Bucket, Estimate, activity, tally},
+    find::{Found, find, find_from},
+    query::{Mistake, Search, Verdict},
+};

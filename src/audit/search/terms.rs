@@ -1,0 +1,292 @@
+//! What an entry can be found by: derived from its bytes alone, here and nowhere else, so that the index, the newest
+//! entries that it lacks, and whoever checks it agree. INVARIANT: a posting in a log is for ever, so terms may be added
+//! for new blocks, but what an old one means never changes. Peers write paths and names: their number and length are
+//! bounded here.
+
+use std::net::IpAddr;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use ipnet::IpNet;
+
+use super::words::{event_words, words};
+use crate::{
+    audit::{Entry, Event, summary},
+    model::{Action, Attributes, Caller, Identity, PortalAction, Scope},
+};
+
+/// What kind of thing a term is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Field {
+    /// `provider/subject`, or the id of a person.
+    Who,
+    /// A word of a name or subject, in lower case.
+    Name,
+    /// A word for what was done, in lower case.
+    What,
+    /// An app, a cluster, the portal; or one with up to two steps of a path below it.
+    Place,
+    /// An outcome's word.
+    Verdict,
+    /// A rule's id.
+    Rule,
+    /// A network of one of the indexed lengths.
+    Address,
+    /// A credential's id.
+    Credential,
+    /// A login's id.
+    Login,
+    /// A word of whatever else there is, in lower case.
+    Word,
+}
+
+impl Field {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Who => "who",
+            Self::Name => "name",
+            Self::What => "what",
+            Self::Place => "where",
+            Self::Verdict => "verdict",
+            Self::Rule => "rule",
+            Self::Address => "address",
+            Self::Credential => "credential",
+            Self::Login => "login",
+            Self::Word => "word",
+        }
+    }
+}
+
+/// The number in the index: the first 64 bits of SHA-256 over field, colon and value.
+pub(super) fn number(field: Field, value: &str) -> i64 {
+    let mut text = Vec::with_capacity(field.as_str().len() + 1 + value.len());
+    text.extend_from_slice(field.as_str().as_bytes());
+    text.push(b':');
+    text.extend_from_slice(value.as_bytes());
+    let hash = digest(&SHA256, &text);
+    hash.as_ref().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
+}
+
+/// Hands every term of `entry` to `take`, some more than once.
+pub(super) fn terms(entry: &Entry, take: &mut impl FnMut(Field, &str)) {
+    take(Field::What, entry.event.kind());
+    event_words(&entry.event, &mut |word| take(Field::What, word));
+    if let Some(verdict) = verdict(&entry.event) {
+        take(Field::Verdict, verdict);
+    }
+    if let Some(caller) = &entry.caller {
+        take(Field::Who, &caller.person.to_string());
+        take(Field::Login, &caller.login.to_string());
+        if let Some(credential) = caller.presented.credential() {
+            take(Field::Credential, &credential.to_string());
+        }
+    }
+    identities(entry, &mut |identity| {
+        take(Field::Who, &format!("{}/{}", identity.provider, identity.subject));
+        words(&identity.name).chain(words(&identity.subject)).for_each(|word| take(Field::Name, &word));
+    });
+    for network in networks(entry) {
+        LENGTHS_V4.iter().chain(LENGTHS_V6).filter_map(|length| supernet(network, *length)).for_each(|net| {
+            take(Field::Address, &net.to_string());
+        });
+    }
+    for place in places(entry) {
+        prefixes(&place).for_each(|prefix| take(Field::Place, prefix));
+    }
+    of_event(&entry.event, take);
+    let text = texts(entry);
+    text.iter().flat_map(|text| words(text)).take(MOST_WORDS).for_each(|word| take(Field::Word, &word));
+}
+
+fn of_event(event: &Event, take: &mut impl FnMut(Field, &str)) {
+    match event {
+        Event::Decision { action, decision, .. } => {
+            decision.policies.iter().for_each(|rule| take(Field::Rule, rule));
+            if let Action::Portal(PortalAction::EndSession { login, .. }) = action {
+                take(Field::Login, &login.to_string());
+            }
+        }
+        Event::LoginEnded { login, .. } => take(Field::Login, &login.to_string()),
+        Event::CredentialIssued { credential, .. } | Event::CredentialRevoked { credential, .. } => {
+            take(Field::Credential, &credential.to_string());
+        }
+        Event::EpochBegan { by, .. } => words(by).for_each(|word| take(Field::Name, &word)),
+        _ => {}
+    }
+}
+
+/// How it ended: the words of `verdict`.
+pub(super) fn verdict(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
+        Event::Refused { .. } | Event::Refusals { .. } => Some("refused"),
+        Event::SignIn { fault: Some(_), .. } | Event::PolicyRejected { .. } => Some("failed"),
+        _ => None,
+    }
+}
+
+/// Everybody whom `entry` is about: who asked, and whose login or invitation it was.
+fn identities(entry: &Entry, take: &mut impl FnMut(&Identity)) {
+    if let Some(caller) = &entry.caller {
+        take(&caller.identity);
+    }
+    match &entry.event {
+        Event::LoginEnded { owner: identity, .. }
+        | Event::Invited { person: identity, .. }
+        | Event::Decision {
+            action:
+                Action::Portal(PortalAction::EndSession { owner: identity, .. } | PortalAction::Invite { person: identity }),
+            ..
+        } => take(identity),
+        _ => {}
+    }
+}
+
+/// Where it came from: one address, or the network of refusals that were counted together.
+pub(super) fn networks(entry: &Entry) -> Vec<IpNet> {
+    let of = |text: &str| {
+        let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        address.ok().or_else(|| text.parse::<IpNet>().ok().map(|net| net.trunc()))
+    };
+    let mut networks: Vec<IpNet> =
+        entry.caller.iter().map(|caller| IpNet::from(caller.address.to_canonical())).collect();
+    networks.extend(match &entry.event {
+        Event::Refused { address, .. } | Event::SignIn { address, .. } => of(address),
+        Event::Refusals { network, .. } => of(network),
+        _ => None,
+    });
+    networks.dedup();
+    networks
+}
+
+/// `network` shortened to `length`, if it has that length or more.
+fn supernet(network: IpNet, (is_v4, length): (bool, u8)) -> Option<IpNet> {
+    if matches!(network, IpNet::V4(_)) != is_v4 || network.prefix_len() < length {
+        return None;
+    }
+    IpNet::new(network.addr(), length).ok().map(|net| net.trunc())
+}
+
+/// The indexed network that `asked` lies in and that is the smallest; none when `asked` is larger than all.
+pub(super) fn indexed_network(asked: IpNet) -> Option<IpNet> {
+    LENGTHS_V4.iter().chain(LENGTHS_V6).rev().find_map(|length| supernet(asked, *length))
+}
+
+const LENGTHS_V4: &[(bool, u8)] = &[(true, 8), (true, 16), (true, 24), (true, 32)];
+
+const LENGTHS_V6: &[(bool, u8)] = &[(false, 32), (false, 48), (false, 64), (false, 128)];
+
+/// Where it was done: an app with its path, a cluster with its namespace, resource and name and again with its path, the
+/// portal, or the broker itself.
+pub(super) fn places(entry: &Entry) -> Vec<String> {
+    let cluster = |cluster: &_, steps: &[&str]| {
+        let mut place = format!("{cluster}");
+        steps.iter().filter(|step| !step.is_empty()).for_each(|step| {
+            place.push('/');
+            place.push_str(step);
+        });
+        place
+    };
+    let places = match &entry.event {
+        Event::Decision { action: Action::Web(web), .. } => vec![format!("{}{}", web.app, web.path)],
+        Event::Decision { action: Action::Kubernetes(asked), .. } => {
+            let by_path = format!("{}{}", asked.cluster, asked.path);
+            match &asked.attributes {
+                Attributes::Resource(at) if !at.namespace.is_empty() => {
+                    vec![cluster(&asked.cluster, &[&at.namespace, &at.resource, &at.name]), by_path]
+                }
+                _ => vec![by_path],
+            }
+        }
+        Event::Decision { action: Action::Issue(issue), .. } => vec![issue.cluster.to_string()],
+        Event::CredentialIssued { cluster: Some(name), namespaces, .. } if namespaces.is_empty() => {
+            vec![name.to_string()]
+        }
+        Event::CredentialIssued { cluster: Some(name), namespaces, .. } => {
+            namespaces.iter().take(MOST_NAMESPACES).map(|namespace| cluster(name, &[namespace])).collect()
+        }
+        Event::Refused { target, .. } | Event::Refusals { target, .. } => vec![target.clone()],
+        Event::Outcome { .. }
+        | Event::NotForwarded { .. }
+        | Event::UnknownOutcome { .. }
+        | Event::StreamOpened { .. }
+        | Event::StreamClosed { .. } => entry.caller.as_ref().and_then(reach).into_iter().collect(),
+        Event::PolicyLoaded { .. }
+        | Event::PolicyRejected { .. }
+        | Event::Gap { .. }
+        | Event::EpochBegan { .. }
+        | Event::KeyRotated { .. }
+        | Event::Archived { .. }
+        | Event::BrokerStarted { .. }
+        | Event::BrokerStopped {} => vec!["broker".to_owned()],
+        _ => vec!["portal".to_owned()],
+    };
+    places.into_iter().map(|place| place.trim_end_matches('/').to_owned()).collect()
+}
+
+/// The app or cluster that what was presented is for. What was forwarded lay within it.
+fn reach(caller: &Caller) -> Option<String> {
+    match &caller.scope {
+        Scope::App { app } => Some(app.to_string()),
+        Scope::Cluster { cluster, .. } => Some(cluster.to_string()),
+        Scope::Portal => None,
+    }
+}
+
+/// The indexed prefixes of a place: its first step, two and three.
+pub(super) fn prefixes(place: &str) -> impl Iterator<Item = &str> {
+    let ends = place.match_indices('/').map(|(at, _)| at).chain([place.len()]);
+    ends.take(STEPS).filter_map(|end| place.get(..end)).filter(|prefix| !prefix.is_empty())
+}
+
+/// How many steps of a place are indexed, the app's own among them.
+const STEPS: usize = 3;
+
+/// Texts to find words in. The path comes first: see [`super::matching`].
+fn texts(entry: &Entry) -> Vec<String> {
+    let mut texts = places(entry);
+    texts.extend(entry.caller.iter().flat_map(|caller| caller.groups.iter().take(MOST_GROUPS).cloned()));
+    match &entry.event {
+        Event::Decision { action, decision, .. } => {
+            if !matches!(action, Action::Web(_)) {
+                texts.push(summary(action));
+            }
+            texts.extend([&decision.policies, &decision.reasons, &decision.errors].into_iter().flatten().cloned());
+        }
+        Event::NotForwarded { why } => texts.push(why.clone()),
+        Event::UnknownOutcome { of } => texts.push(of.to_string()),
+        Event::Refused { check, why, .. } | Event::Refusals { check, why, .. } => {
+            texts.extend([check.clone(), why.clone()]);
+        }
+        Event::Gap { why, .. } => texts.push(why.clone()),
+        Event::SignIn { provider, fault, .. } => {
+            texts.extend(provider.iter().map(ToString::to_string).chain(fault.clone()));
+        }
+        Event::Enrolled { passkey, rp_id, .. } => texts.extend([passkey.to_string(), rp_id.clone()]),
+        Event::LoginEnded { cause, .. } | Event::CredentialRevoked { cause, .. } => texts.push(cause.clone()),
+        Event::CredentialIssued { serial, .. } => texts.extend(serial.clone()),
+        Event::StreamOpened { stream } => texts.push(stream.to_string()),
+        Event::StreamClosed { stream, cause } => texts.extend([stream.to_string(), cause.clone()]),
+        Event::PolicyLoaded { policy, .. } => {
+            texts.extend([policy.entities.clone(), policy.policies.clone(), policy.schema.clone()]);
+        }
+        Event::PolicyRejected { errors } => texts.extend(errors.iter().cloned()),
+        Event::EpochBegan { why, .. } => texts.push(why.clone()),
+        Event::KeyRotated { retired, active } => texts.extend([retired.clone(), active.clone()]),
+        Event::Archived { file, sha256, .. } => texts.extend([file.clone(), sha256.clone()]),
+        Event::SearchChanged { name, before, after } => {
+            texts.push(name.clone());
+            texts.extend([before, after].into_iter().flatten().cloned());
+        }
+        Event::Exported { search, manifest, .. } => texts.extend([search.clone(), manifest.clone()]),
+        Event::BrokerStarted { version, configuration } => texts.extend([version.clone(), configuration.clone()]),
+        Event::Outcome { .. } | Event::Invited { .. } | Event::BrokerStopped {} => {}
+    }
+    texts
+}
+
+/// Words after these are not found by `text`. What a search may hold is less: see [`super::query`].
+const MOST_WORDS: usize = 512;
+
+const MOST_GROUPS: usize = 64;
+
+const MOST_NAMESPACES: usize = 16;
