@@ -1,14 +1,21 @@
 //! What the rules say, and nothing else: a pure function of the rules, the caller, the action and the circumstances.
 //!
-//! INVARIANT: all four are in a decision's entry, by value or by hash, so [`replay`] gives the same answer years later.
+//! INVARIANT: all four are in a decision's entry, by value or by hash, so [`replay`] gives the same answer years later. It
+//! asks all rules and remembers nothing, so it checks the short cuts that were taken at the time as well.
 //! INVARIANT: any error of evaluation is a denial, whatever the other rules say; Cedar alone would skip the rule.
+
+use std::sync::Arc;
 
 use cedar_policy::{AuthorizationError, Authorizer, Entities, Response};
 
 use super::{
     AccessFault,
     policy::{Rules, Texts},
-    request, scope,
+    reads::Reads,
+    remembered::is_fresh,
+    request::{self, Question, Unaskable},
+    scope,
+    slice::Slice,
 };
 use crate::{
     audit::entry::{Entry, Event},
@@ -28,24 +35,58 @@ pub fn circumstances(caller: &Caller, now: Timestamp) -> Context {
     }
 }
 
-/// Judges. A denial is asked again with fresh assurance, and when only that is missing the answer is step-up.
+/// Judges, or remembers how the same was judged before.
 pub fn judge(rules: &Rules, caller: &Caller, action: &Action, context: &Context) -> Decision {
-    if !scope::covers(caller, action) {
-        return denial(Cause::OutOfScope);
+    if let Some(decision) = rules.remembered().decision(caller, action, context) {
+        return decision;
     }
-    let mut decision = ask(rules, caller, action, context);
+    let (decision, reads) = think(rules, Breadth::Slice, caller, action, context);
+    rules.remembered().remember(caller, action, context, reads, &decision);
+    decision
+}
+
+/// Judges by all rules, remembering nothing.
+pub fn judge_by_all(rules: &Rules, caller: &Caller, action: &Action, context: &Context) -> Decision {
+    think(rules, Breadth::Whole, caller, action, context).0
+}
+
+/// How many rules are asked. The answer is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// All of them, and every input is checked against the schema.
+    Whole,
+    /// Those whose scopes match. That what we make of a request fits the schema is a test's to show, not each request's.
+    Slice,
+}
+
+/// A denial is asked again with fresh assurance, and when only that is missing the answer is step-up. Says as well which
+/// circumstances the answer may depend on.
+pub(super) fn think(
+    rules: &Rules,
+    breadth: Breadth,
+    caller: &Caller,
+    action: &Action,
+    context: &Context,
+) -> (Decision, Reads) {
+    if !scope::covers(caller, action) {
+        return (denial(Cause::OutOfScope), Reads::EVERYTHING);
+    }
+    let asked = request::question(caller, action).and_then(|question| Asked::new(rules, breadth, question));
+    let Ok(asked) = asked else {
+        return (denial(Cause::Unknown), Reads::EVERYTHING);
+    };
+    let Ok(mut decision) = asked.answer(context) else { return (denial(Cause::Unknown), Reads::EVERYTHING) };
     // Whoever registers a first passkey has none to be asked for.
     let could_step_up =
         matches!(decision.cause, Cause::NoRule | Cause::Forbidden) && !matches!(action, Action::Enrol(_));
-    let fresh = Context { assurance: AssuranceLevel::Passkey.as_str().to_owned(), assurance_age: 0, ..context.clone() };
-    if could_step_up && fresh != *context {
-        let verdict = ask(rules, caller, action, &fresh).verdict;
+    if could_step_up && !is_fresh(context) {
+        let verdict = asked.verdict_if_fresh(context, decision.verdict);
         decision.fresh = Some(verdict);
         if verdict == Verdict::Allow {
             decision.verdict = Verdict::StepUp;
         }
     }
-    decision
+    (decision, asked.slice.reads)
 }
 
 /// Judges a recorded decision again, from the entry and the texts that it names.
@@ -57,7 +98,7 @@ pub fn replay(entry: &Entry, texts: Texts) -> Result<Decision, ReplayFault> {
     if rules.version() != policy {
         return Err(ReplayFault::OtherTexts);
     }
-    Ok(judge(&rules, caller, action, context))
+    Ok(judge_by_all(&rules, caller, action, context))
 }
 
 /// Why a decision could not be replayed.
@@ -74,23 +115,51 @@ pub enum ReplayFault {
     Access(#[from] AccessFault),
 }
 
-fn ask(rules: &Rules, caller: &Caller, action: &Action, context: &Context) -> Decision {
-    let Ok(question) = request::question(caller, action, context, rules.schema()) else {
-        return denial(Cause::Unknown);
-    };
-    answer(rules, question)
+/// What the rules say to a question that is no request.
+pub(super) fn answer(rules: &Rules, question: Question, context: &Context) -> Decision {
+    let asked = Asked::new(rules, Breadth::Slice, question);
+    asked.and_then(|asked| asked.answer(context)).unwrap_or_else(|Unaskable| denial(Cause::Unknown))
 }
 
-/// What the rules say to a question.
-pub(super) fn answer(rules: &Rules, question: request::Question) -> Decision {
-    let slice = rules.slice(&question.request);
-    let Ok(entities) = entities(rules, question.entities) else { return denial(Cause::Unknown) };
-    let response = Authorizer::new().is_authorized(&question.request, slice, &entities);
-    explain(rules, &response)
+/// A question, the rules that it is put to, and the entities that they can name.
+struct Asked<'r> {
+    rules: &'r Rules,
+    breadth: Breadth,
+    question: Question,
+    slice: Arc<Slice>,
+    entities: Entities,
 }
 
-fn entities(rules: &Rules, of_request: [cedar_policy::Entity; 2]) -> Result<Entities, ()> {
-    rules.entities().clone().add_entities(of_request, Some(rules.schema())).map_err(drop)
+impl<'r> Asked<'r> {
+    fn new(rules: &'r Rules, breadth: Breadth, question: Question) -> Result<Self, Unaskable> {
+        let (slice, groups, schema) = match breadth {
+            Breadth::Whole => (rules.whole(), question.groups.clone(), Some(rules.schema())),
+            Breadth::Slice => {
+                let groups = rules.closure(&question.groups);
+                (rules.slice(&question, &groups), groups, None)
+            }
+        };
+        let of_request = [question.principal(&groups)?, question.sentence.resource.clone()];
+        let entities = slice.entities.clone().add_entities(of_request, schema).map_err(|_| Unaskable)?;
+        Ok(Self { rules, breadth, question, slice, entities })
+    }
+
+    fn answer(&self, context: &Context) -> Result<Decision, Unaskable> {
+        let schema = (self.breadth == Breadth::Whole).then(|| self.rules.schema());
+        let request = self.question.request(context, self.slice.reads, schema)?;
+        let response = Authorizer::new().is_authorized(&request, &self.slice.set, &self.entities);
+        Ok(explain(self.rules, &response))
+    }
+
+    /// `now` is the answer as things are.
+    fn verdict_if_fresh(&self, context: &Context, now: Verdict) -> Verdict {
+        if !self.slice.reads.any_of(Reads::ASSURANCE.and(Reads::ASSURANCE_AGE)) {
+            return now;
+        }
+        let assurance = AssuranceLevel::Passkey.as_str().to_owned();
+        let fresh = Context { assurance, assurance_age: 0, ..context.clone() };
+        self.answer(&fresh).map_or(Verdict::Deny, |decision| decision.verdict)
+    }
 }
 
 fn explain(rules: &Rules, response: &Response) -> Decision {

@@ -2,9 +2,9 @@
 //! An attacker chooses verb, resource and subresource; a combination that is not listed here has no word, and what has
 //! no word is denied. INVARIANT: `get` and its kin never stand for a subresource.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use cedar_policy::{Entity, RestrictedExpression as Value};
+use cedar_policy::{Entity, EntityUid, RestrictedExpression as Value};
 
 use super::request::{Unaskable, entity, string, uid};
 use crate::model::{Attributes, KubernetesRequest, NonResource, Resource, Selector, Upgrade};
@@ -77,22 +77,28 @@ fn may_become_stream(action: &str) -> bool {
     matches!(action, "exec" | "attach" | "portForward" | "proxy" | "readSubresource" | "writeSubresource")
 }
 
-/// The entity that the request is about, in its namespace and its cluster.
-pub(super) fn resource(request: &KubernetesRequest, word: &Word) -> Result<Entity, Unaskable> {
-    let cluster = uid("k8s::Cluster", request.cluster.as_str())?;
-    let id = format!("{}{}", request.cluster, request.path);
-    let at = match &request.attributes {
-        Attributes::NonResource(at) => {
-            return entity(uid("k8s::NonResourceURL", &id)?, [("path", string(&at.path))], HashSet::from([cluster]));
-        }
-        Attributes::Resource(at) => at,
-    };
-    let mut parents = HashSet::from([cluster]);
-    if !at.namespace.is_empty() {
-        parents.insert(uid("k8s::Namespace", &format!("{}/{}", request.cluster, at.namespace))?);
+/// What the request's object is in: its cluster, and its namespace where it has one.
+pub(super) fn above(request: &KubernetesRequest) -> Result<Vec<EntityUid>, Unaskable> {
+    let mut above = vec![uid("k8s::Cluster", request.cluster.as_str())?];
+    if let Attributes::Resource(at) = &request.attributes
+        && !at.namespace.is_empty()
+    {
+        above.push(uid("k8s::Namespace", &format!("{}/{}", request.cluster, at.namespace))?);
     }
-    let kind = if word.kind == Kind::Resource { "k8s::Resource" } else { "k8s::Subresource" };
-    Entity::new(uid(kind, &id)?, attributes(at, word.kind), parents).map_err(|_| Unaskable)
+    Ok(above)
+}
+
+/// The entity that the request is about.
+pub(super) fn resource(request: &KubernetesRequest, word: &Word, above: &[EntityUid]) -> Result<Entity, Unaskable> {
+    let id = format!("{}{}", request.cluster, request.path);
+    let parents = above.iter().cloned().collect();
+    match &request.attributes {
+        Attributes::NonResource(at) => entity(uid("k8s::NonResourceURL", &id)?, [("path", string(&at.path))], parents),
+        Attributes::Resource(at) => {
+            let kind = if word.kind == Kind::Resource { "k8s::Resource" } else { "k8s::Subresource" };
+            Entity::new(uid(kind, &id)?, attributes(at, word.kind), parents).map_err(|_| Unaskable)
+        }
+    }
 }
 
 fn attributes(at: &Resource, kind: Kind) -> HashMap<String, Value> {

@@ -5,16 +5,20 @@
 mod check;
 mod counters;
 pub mod gate;
+mod index;
 pub mod judge;
 mod kubernetes;
 pub mod live;
 mod pending;
 pub mod policy;
 mod reader;
+mod reads;
+mod remembered;
 mod request;
 pub mod schema;
 mod scope;
 mod shown;
+mod slice;
 mod source;
 #[cfg(test)]
 mod trial;

@@ -6,21 +6,31 @@
 use std::{
     collections::{BTreeMap, HashSet},
     str::FromStr as _,
+    sync::Arc,
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
-use cedar_policy::{Entities, Entity, PolicyId, PolicySet, Request, Schema};
+use cedar_policy::{Entities, Entity, EntityUid, PolicyId, PolicySet, Schema};
 use serde::Deserialize;
 
-use super::{AccessFault, check::mistakes, request::uid, schema, source::Sources};
+use super::{
+    AccessFault,
+    check::mistakes,
+    remembered::Remembered,
+    request::{Question, uid},
+    schema,
+    slice::{Slice, Slices},
+    source::Sources,
+};
 use crate::model::PolicyVersion;
 
 /// A set of rules with the groups and the schema that belong to it.
 #[derive(Debug)]
 pub struct Rules {
-    set: PolicySet,
-    /// Groups and actions: what does not change from request to request.
-    entities: Entities,
+    /// All of them, with the groups and actions: what does not change from request to request.
+    whole: Arc<Slice>,
+    slices: Slices,
+    remembered: Remembered,
     schema: Schema,
     reasons: BTreeMap<String, String>,
     texts: Texts,
@@ -65,7 +75,9 @@ impl Rules {
             policies: sha256(&texts.policies),
             schema: sha256(&texts.schema),
         };
-        Ok(Self { set, entities, schema, reasons, texts, version })
+        let slices = Slices::of(&set);
+        let whole = Arc::new(Slice::whole(set, entities));
+        Ok(Self { whole, slices, remembered: Remembered::default(), schema, reasons, texts, version })
     }
 
     /// The hashes of the three texts.
@@ -80,20 +92,33 @@ impl Rules {
 
     /// How many rules there are.
     pub fn count(&self) -> usize {
-        self.set.num_of_policies()
+        self.whole.set.num_of_policies()
     }
 
     pub(super) fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    pub(super) fn entities(&self) -> &Entities {
-        &self.entities
+    /// All rules, all groups, all actions.
+    pub(super) fn whole(&self) -> Arc<Slice> {
+        Arc::clone(&self.whole)
     }
 
-    /// The rules that could matter to a request: all of them, for now. The one place where an index would stand.
-    pub(super) fn slice(&self, _request: &Request) -> &PolicySet {
-        &self.set
+    /// The rules whose scopes match `question`, asked by somebody who is in `groups` and no others.
+    pub(super) fn slice(&self, question: &Question, groups: &[EntityUid]) -> Arc<Slice> {
+        self.slices.slice(question, groups, &self.whole.entities)
+    }
+
+    /// `groups`, and every group that they are in.
+    pub(super) fn closure(&self, groups: &[EntityUid]) -> Vec<EntityUid> {
+        let above = groups.iter().filter_map(|group| self.whole.entities.ancestors(group)).flatten();
+        let all: HashSet<&EntityUid> = groups.iter().chain(above).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// Decisions that were made under these rules.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// What these rules tell the person whom they stop.

@@ -4,7 +4,7 @@
 //! INVARIANT: an entry is judged by its own bytes alone, and whatever cannot be judged is not shown.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -70,14 +70,15 @@ impl Reader {
 
     /// Whether they may see how much there is of what, be it entries that they may not read.
     pub fn may_see_totals(&self) -> bool {
-        let sentence = uid("Action", "readTotals")
-            .and_then(|action| Ok(Sentence { action, resource: request::portal()?, context: Vec::new() }));
+        let sentence = uid("Action", "readTotals").and_then(|action| {
+            Ok(Sentence { action, resource: request::portal()?, above: Vec::new(), context: Vec::new() })
+        });
         sentence.is_ok_and(|sentence| self.allows(sentence))
     }
 
     fn allows(&self, sentence: Sentence) -> bool {
-        let question = request::put(&self.caller, sentence, &self.context, self.rules.schema());
-        question.is_ok_and(|question| judge::answer(&self.rules, question).verdict == Verdict::Allow)
+        let question = request::put(&self.caller, sentence);
+        question.is_ok_and(|question| judge::answer(&self.rules, question, &self.context).verdict == Verdict::Allow)
     }
 }
 
@@ -99,10 +100,11 @@ impl Traits {
         if let Some(owner) = &self.owner {
             attributes.insert("owner".to_owned(), Value::new_entity_uid(uid("User", owner)?));
         }
-        let above = self.places.iter().map(Place::uid).collect::<Result<HashSet<_>, _>>()?;
+        let above = self.places.iter().map(Place::uid).collect::<Result<Vec<_>, _>>()?;
         // Entries have no names that a rule could use: what it says must hold for all that are alike.
-        let resource = Entity::new(uid("Entry", "entry")?, attributes, above).map_err(|_| Unaskable)?;
-        Ok(Sentence { action: uid("Action", "readEntry")?, resource, context: Vec::new() })
+        let parents = above.iter().cloned().collect();
+        let resource = Entity::new(uid("Entry", "entry")?, attributes, parents).map_err(|_| Unaskable)?;
+        Ok(Sentence { action: uid("Action", "readEntry")?, resource, above, context: Vec::new() })
     }
 }
 

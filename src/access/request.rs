@@ -11,17 +11,21 @@ use std::{
 };
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Value, Schema};
+use time::OffsetDateTime;
 
-use super::kubernetes;
+use super::{kubernetes, reads::Reads};
 use crate::model::{
     Action, Caller, Context, Identity, IssueRequest, KubernetesRequest, PortalAction, Timestamp, Upgrade, WebRequest,
 };
 
-/// A question that Cedar can answer.
+/// A question that Cedar can answer, once it knows the circumstances.
 pub(super) struct Question {
-    pub(super) request: Request,
-    /// The caller and the resource; groups and actions are with the rules.
-    pub(super) entities: [Entity; 2],
+    pub(super) principal: EntityUid,
+    /// The caller's groups, as the provider named them.
+    pub(super) groups: Vec<EntityUid>,
+    pub(super) sentence: Sentence,
+    provider: Value,
+    subject: Value,
 }
 
 /// The request holds something that policy has no word for.
@@ -32,32 +36,46 @@ pub(super) struct Unaskable;
 pub(super) struct Sentence {
     pub(super) action: EntityUid,
     pub(super) resource: Entity,
+    /// Everything that the resource is in.
+    pub(super) above: Vec<EntityUid>,
     pub(super) context: Vec<(String, Value)>,
 }
 
 /// Puts the question.
-pub(super) fn question(
-    caller: &Caller,
-    action: &Action,
-    context: &Context,
-    schema: &Schema,
-) -> Result<Question, Unaskable> {
-    put(caller, sentence(action)?, context, schema)
+pub(super) fn question(caller: &Caller, action: &Action) -> Result<Question, Unaskable> {
+    put(caller, sentence(action)?)
 }
 
 /// Puts the question that `sentence` is.
-pub(super) fn put(
-    caller: &Caller,
-    sentence: Sentence,
-    context: &Context,
-    schema: &Schema,
-) -> Result<Question, Unaskable> {
-    let principal = principal(caller)?;
-    let pairs = circumstances(context)?.into_iter().chain(sentence.context);
-    let context = cedar_policy::Context::from_pairs(pairs).map_err(|_| Unaskable)?;
-    let resource = sentence.resource;
-    let request = Request::new(principal.uid(), sentence.action, resource.uid(), context, Some(schema));
-    Ok(Question { request: request.map_err(|_| Unaskable)?, entities: [principal, resource] })
+pub(super) fn put(caller: &Caller, sentence: Sentence) -> Result<Question, Unaskable> {
+    Ok(Question {
+        principal: uid("User", &person(&caller.identity))?,
+        groups: caller.groups.iter().map(|group| uid("Group", group)).collect::<Result<_, _>>()?,
+        sentence,
+        provider: string(caller.identity.provider.as_str()),
+        subject: string(&caller.identity.subject),
+    })
+}
+
+impl Question {
+    /// With those circumstances that the rules look at; checked against `schema`, where one is given.
+    pub(super) fn request(
+        &self,
+        context: &Context,
+        reads: Reads,
+        schema: Option<&Schema>,
+    ) -> Result<Request, Unaskable> {
+        let pairs = circumstances(context, reads)?.into_iter().chain(self.sentence.context.iter().cloned());
+        let context = cedar_policy::Context::from_pairs(pairs).map_err(|_| Unaskable)?;
+        let Sentence { action, resource, .. } = &self.sentence;
+        Request::new(self.principal.clone(), action.clone(), resource.uid(), context, schema).map_err(|_| Unaskable)
+    }
+
+    /// The caller, in `groups`.
+    pub(super) fn principal(&self, groups: &[EntityUid]) -> Result<Entity, Unaskable> {
+        let attributes = [("provider", self.provider.clone()), ("subject", self.subject.clone())];
+        entity(self.principal.clone(), attributes, groups.iter().cloned().collect())
+    }
 }
 
 /// The id of a person in rules and on pages: `<provider>/<subject>`. A provider's name holds no slash.
@@ -65,23 +83,25 @@ pub fn person(identity: &Identity) -> String {
     format!("{}/{}", identity.provider, identity.subject)
 }
 
-fn principal(caller: &Caller) -> Result<Entity, Unaskable> {
-    let groups = caller.groups.iter().map(|group| uid("Group", group)).collect::<Result<_, _>>()?;
-    let attributes =
-        [("provider", string(caller.identity.provider.as_str())), ("subject", string(&caller.identity.subject))];
-    entity(uid("User", &person(&caller.identity))?, attributes, groups)
-}
-
-fn circumstances(context: &Context) -> Result<Vec<(String, Value)>, Unaskable> {
-    let mut pairs = vec![
-        // An IPv4 address that came over IPv6 is still that IPv4 address.
-        ("address".to_owned(), Value::new_ip(context.address.to_canonical().to_string())),
-        ("assurance".to_owned(), string(&context.assurance)),
-        ("assuranceAge".to_owned(), Value::new_long(context.assurance_age)),
-        ("credential".to_owned(), string(&context.credential)),
-        ("time".to_owned(), Value::new_datetime(datetime(context.time)?)),
-    ];
-    pairs.extend(context.acr.as_deref().map(|acr| ("acr".to_owned(), string(acr))));
+/// What is not looked at is left out: to parse an address or an instant costs more than most rules.
+fn circumstances(context: &Context, reads: Reads) -> Result<Vec<(String, Value)>, Unaskable> {
+    // Asked whether or not it is looked at, so that an instant that cannot be said is never judged.
+    let time = speakable(context.time)?;
+    let mut pairs = Vec::with_capacity(8);
+    let mut add = |reading: Reads, name: &str, value: &dyn Fn() -> Value| {
+        if reads.any_of(reading) {
+            pairs.push((name.to_owned(), value()));
+        }
+    };
+    // An IPv4 address that came over IPv6 is still that IPv4 address.
+    add(Reads::ADDRESS, "address", &|| Value::new_ip(context.address.to_canonical().to_string()));
+    add(Reads::ASSURANCE, "assurance", &|| string(&context.assurance));
+    add(Reads::ASSURANCE_AGE, "assuranceAge", &|| Value::new_long(context.assurance_age));
+    add(Reads::CREDENTIAL, "credential", &|| string(&context.credential));
+    add(Reads::TIME, "time", &|| Value::new_datetime(datetime(time)));
+    if let Some(acr) = &context.acr {
+        add(Reads::ACR, "acr", &|| string(acr));
+    }
     Ok(pairs)
 }
 
@@ -93,6 +113,7 @@ fn sentence(action: &Action) -> Result<Sentence, Unaskable> {
         Action::Enrol(enrol) => Ok(Sentence {
             action: uid("Action", "enrol")?,
             resource: portal()?,
+            above: Vec::new(),
             context: vec![("invited".to_owned(), Value::new_bool(enrol.invited))],
         }),
         Action::Portal(action) => portal_sentence(action),
@@ -102,20 +123,24 @@ fn sentence(action: &Action) -> Result<Sentence, Unaskable> {
 fn web_sentence(web: &WebRequest) -> Result<Sentence, Unaskable> {
     let path_id = |path: &str| uid("Path", &format!("{}{path}", web.app));
     let path = web.path.judged();
-    let mut above = path.prefixes().map(path_id).collect::<Result<HashSet<_>, _>>()?;
-    above.insert(uid("App", web.app.as_str())?);
+    let mut above = path.prefixes().map(path_id).collect::<Result<Vec<_>, _>>()?;
+    above.push(uid("App", web.app.as_str())?);
+    let parents = above.iter().cloned().collect();
     Ok(Sentence {
         action: uid("Action", web.method.as_str())?,
-        resource: entity(path_id(path.as_str())?, [("path", string(path.as_str()))], above)?,
+        resource: entity(path_id(path.as_str())?, [("path", string(path.as_str()))], parents)?,
+        above,
         context: vec![upgrade(web.upgrade)],
     })
 }
 
 fn kubernetes_sentence(request: &KubernetesRequest) -> Result<Sentence, Unaskable> {
     let word = kubernetes::word(&request.attributes, request.upgrade).ok_or(Unaskable)?;
+    let above = kubernetes::above(request)?;
     Ok(Sentence {
         action: uid("k8s::Action", word.action)?,
-        resource: kubernetes::resource(request, &word)?,
+        resource: kubernetes::resource(request, &word, &above)?,
+        above,
         context: vec![upgrade(request.upgrade)],
     })
 }
@@ -126,6 +151,7 @@ fn issue_sentence(issue: &IssueRequest) -> Result<Sentence, Unaskable> {
     Ok(Sentence {
         action: uid("Action", "issue")?,
         resource: Entity::new_no_attrs(uid("k8s::Cluster", issue.cluster.as_str())?, HashSet::new()),
+        above: Vec::new(),
         context: vec![
             ("lifetime".to_owned(), Value::new_long(lifetime)),
             ("namespaces".to_owned(), Value::new_set(issue.namespaces.iter().map(|name| string(name)))),
@@ -154,7 +180,7 @@ fn portal_sentence(action: &PortalAction) -> Result<Sentence, Unaskable> {
             ("invite", entity(uid("Invitee", &person(invitee))?, attributes, HashSet::new())?)
         }
     };
-    Ok(Sentence { action: uid("Action", word)?, resource, context: Vec::new() })
+    Ok(Sentence { action: uid("Action", word)?, resource, above: Vec::new(), context: Vec::new() })
 }
 
 pub(super) fn portal() -> Result<Entity, Unaskable> {
@@ -165,15 +191,17 @@ fn upgrade(upgrade: Upgrade) -> (String, Value) {
     ("upgrade".to_owned(), Value::new_bool(upgrade != Upgrade::None))
 }
 
-/// Cedar's form: RFC 3339 in UTC with milliseconds.
-fn datetime(at: Timestamp) -> Result<String, Unaskable> {
+/// The instant, if Cedar can say it: years 0 to 9999.
+fn speakable(at: Timestamp) -> Result<OffsetDateTime, Unaskable> {
     let at = at.to_datetime();
-    if !(0..=9999).contains(&at.year()) {
-        return Err(Unaskable);
-    }
+    if (0..=9999).contains(&at.year()) { Ok(at) } else { Err(Unaskable) }
+}
+
+/// Cedar's form: RFC 3339 in UTC with milliseconds.
+fn datetime(at: OffsetDateTime) -> String {
     let (hour, minute, second, milli) = at.time().as_hms_milli();
     let month = u8::from(at.month());
-    Ok(format!("{:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", at.year(), at.day()))
+    format!("{:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", at.year(), at.day())
 }
 
 pub(super) fn string(text: &str) -> Value {

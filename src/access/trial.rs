@@ -150,3 +150,4 @@ mod demo_rules;
 mod judging;
 mod loading;
 mod reading;
+mod slicing;
