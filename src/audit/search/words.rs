@@ -73,7 +73,10 @@ const fn portal_action(action: &PortalAction) -> &'static str {
         PortalAction::AuthorizeCommandLine => "authorize-command-line",
         PortalAction::ListSessions => "list-sessions",
         PortalAction::EndSession { .. } => "end-session",
-        PortalAction::ReadAudit => "read-audit",
+        PortalAction::ReadAudit { .. } => "read-audit",
+        PortalAction::ExportAudit { .. } => "export-audit",
+        PortalAction::SaveSearch { .. } => "save-search",
+        PortalAction::RemoveSearch { .. } => "remove-search",
         PortalAction::ReadPolicy => "read-policy",
         PortalAction::Invite { .. } => "invite",
     }
