@@ -236,10 +236,11 @@ pub fn note_of_file(text: &str) -> Result<String, CheckpointFault> {
     Ok(note)
 }
 
-/// `note` with the signature lines that it does not have yet.
+/// `note` with the signature lines in `more`, which may be a note as well, that it does not have yet.
 pub fn with_signatures(note: &str, more: &str) -> Result<String, CheckpointFault> {
     let (_, signatures) = split(note)?;
-    let new = more.lines().filter(|line| !signatures.lines().any(|known| known == *line));
+    let more = more.lines().filter(|line| line.starts_with(MARK));
+    let new = more.filter(|line| !signatures.lines().any(|known| known == *line));
     Ok(new.fold(note.to_owned(), |note, line| note + line + "\n"))
 }
 

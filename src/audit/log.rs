@@ -16,8 +16,12 @@ use tokio::{
 };
 
 use super::{
-    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change, checkpoint::CheckpointSigner, position::Position,
-    queue::Answer, shared::Shared,
+    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change,
+    checkpoint::CheckpointSigner,
+    position::Position,
+    queue::Answer,
+    shared::Shared,
+    signer::{Signed, Signers},
 };
 use crate::{
     model::{BatchId, BrokerId, Clock, Entropy},
@@ -74,6 +78,8 @@ pub struct Health {
     pub size: u64,
     /// How many of them the newest checkpoint of this broker covers.
     pub signed: u64,
+    /// Which life of the log; 0 for one whose past was never cut.
+    pub epoch: u64,
 }
 
 impl Log {
@@ -102,8 +108,9 @@ impl Log {
         let position = Position::load(&mut db).await?;
         broker::insert(&mut *db, broker, position.tree.size(), now).await?;
         drop(db);
-        let shared = Arc::new(Shared::new(pool, broker, clock, entropy, limits, position));
-        let tasks = Tasks::start(&shared, signer);
+        let signers = Signers::new(signer, Vec::new());
+        let shared = Arc::new(Shared::new(pool, broker, clock, entropy, limits, position, signers));
+        let tasks = Tasks::start(&shared);
         Ok((Self { shared }, tasks))
     }
 
@@ -135,6 +142,21 @@ impl Log {
         self.shared.note(draft);
     }
 
+    /// Signs with other keys from now on; the newest head at once.
+    pub fn sign_with(&self, signers: Signers) {
+        self.shared.signers.send_replace(Arc::new(signers));
+    }
+
+    /// The newest signed head, at most a second behind the log. A head that others may rely on is published from here.
+    pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.shared.signed_head.subscribe()
+    }
+
+    /// Takes no entry while there is a reason, so that nobody is let in.
+    pub fn hold(&self, why: Option<String>) {
+        self.shared.hold(why);
+    }
+
     /// Which broker writes here.
     pub fn broker(&self) -> BrokerId {
         self.shared.broker
@@ -148,6 +170,7 @@ impl Log {
             waiting,
             lost,
             size: self.shared.head.borrow().size,
+            epoch: self.shared.head.borrow().epoch,
             signed: self.shared.signed.load(Ordering::Relaxed),
         }
     }

@@ -30,6 +30,7 @@ pub use columns::{printable, summary};
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
 pub use log::{Changing, Health, Limits, Log, State};
 pub use receipt::Receipt;
+pub use signer::{Signed, Signers};
 pub use tasks::Tasks;
 
 use crate::store::StoreFault;

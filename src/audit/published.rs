@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{Checkpoint, CheckpointFault, Verifier};
+use super::checkpoint::{Checkpoint, CheckpointFault, Verifier, split};
 use crate::model::Timestamp;
 
 /// One record.
@@ -26,6 +26,8 @@ pub struct Published {
     pub checkpoint: Checkpoint,
     /// The signed note.
     pub note: String,
+    /// Whether a known key signed it. If not, whoever could write there may have made it up.
+    pub is_signed: bool,
 }
 
 impl Record {
@@ -48,12 +50,21 @@ impl Published {
             match key.open(note) {
                 Ok(checkpoint) => {
                     let epoch = checkpoint.epoch(origin).ok_or(CheckpointFault::Text)?;
-                    return Ok(Self { epoch, checkpoint, note: note.to_owned() });
+                    return Ok(Self { epoch, checkpoint, note: note.to_owned(), is_signed: true });
                 }
                 Err(why) => fault = why,
             }
         }
         Err(fault)
+    }
+
+    /// The same, whoever signed it; none if it is no checkpoint of this log at all.
+    pub fn read(note: &str, origin: &str, keys: &[Verifier]) -> Option<Self> {
+        Self::open(note, origin, keys).ok().or_else(|| {
+            let checkpoint: Checkpoint = split(note).ok()?.0.parse().ok()?;
+            let epoch = checkpoint.epoch(origin)?;
+            Some(Self { epoch, checkpoint, note: note.to_owned(), is_signed: false })
+        })
     }
 
     /// What orders checkpoints of one log: the epoch, then the size.
@@ -62,13 +73,28 @@ impl Published {
     }
 }
 
-/// The records in a text, oldest first. The last line may be torn, which is what a crash leaves; anything else that is
-/// no record is an error, which names the line.
+/// The records in a text, oldest first. A line that a crash tore is left out; any other that is no record is an error,
+/// which names the line.
 pub fn records(text: &str) -> Result<Vec<Record>, usize> {
-    let (whole, _torn) = text.rsplit_once('\n').unwrap_or(("", text));
-    let lines = whole.lines().enumerate().filter(|(_, line)| !line.is_empty());
-    lines.map(|(nth, line)| Record::of_line(line).ok_or(nth + 1)).collect()
+    let mut records = Vec::new();
+    for (nth, line) in text.lines().enumerate() {
+        match Record::of_line(line) {
+            Some(record) => records.push(record),
+            None if is_torn(line) => {}
+            None => return Err(nth + 1),
+        }
+    }
+    Ok(records)
 }
+
+/// Whether this is the beginning of a record.
+fn is_torn(line: &str) -> bool {
+    let common = line.len().min(BEGINNING.len());
+    line.as_bytes().get(..common) == BEGINNING.as_bytes().get(..common)
+}
+
+/// What every record begins with.
+const BEGINNING: &str = "{\"at\":";
 
 #[cfg(test)]
 mod tests {
@@ -88,6 +114,8 @@ mod tests {
         assert_eq!(line.matches('\n').count(), 1);
         assert_eq!(records(&line.repeat(2)), Ok(vec![one.clone(), one.clone()]));
         assert_eq!(records(&format!("{line}{}", &line[..20])), Ok(vec![one]));
+        let torn = Record { at: Timestamp::from_micros(1), note: signer(1).sign(0, 3, [7; 32]) };
+        assert_eq!(records(&format!("{}\n{line}", &line[..20])), Ok(vec![torn]));
         assert_eq!(records(&format!("{line}junk\n{line}")), Err(2));
         assert_eq!(records(""), Ok(Vec::new()));
     }

@@ -1,7 +1,7 @@
 //! What the log's handle and its tasks have in common: the queue, the position, the state that others may watch.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex as PlainMutex, PoisonError,
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
@@ -13,6 +13,7 @@ use super::{
     entry::Salt,
     position::Position,
     queue::{Open, Queue, Queued},
+    signer::{Signed, Signers},
     tree::Hash,
     unstamped::Unstamped,
 };
@@ -43,6 +44,12 @@ pub(super) struct Shared {
     pub(super) state: watch::Sender<State>,
     pub(super) head: watch::Sender<Acknowledged>,
     pub(super) signed: AtomicU64,
+    /// The keys that sign.
+    pub(super) signers: watch::Sender<Arc<Signers>>,
+    /// The newest signed head, for whoever publishes it.
+    pub(super) signed_head: watch::Sender<Option<Arc<Signed>>>,
+    /// Why nothing may be taken for now, although the database would take it.
+    held: PlainMutex<Option<String>>,
     /// The month, counted from year 0, that partitions were made for.
     month: AtomicI64,
 }
@@ -55,6 +62,7 @@ impl Shared {
         entropy: Arc<dyn Entropy>,
         limits: Limits,
         position: Position,
+        signers: Signers,
     ) -> Self {
         Self {
             pool,
@@ -68,6 +76,9 @@ impl Shared {
             position: Mutex::new(position),
             state: watch::channel(State::Up).0,
             signed: AtomicU64::new(0),
+            signers: watch::channel(Arc::new(signers)).0,
+            signed_head: watch::channel(None).0,
+            held: PlainMutex::default(),
             month: AtomicI64::new(i64::MIN),
         }
     }
@@ -100,8 +111,21 @@ impl Shared {
         }
     }
 
+    /// Takes nothing, although the database would, while there is a reason.
+    pub(super) fn hold(&self, why: Option<String>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        if *self.state.borrow() == State::Up {
+            self.set_state(State::Up);
+        }
+    }
+
     /// Says how the log is, if that is news.
     pub(super) fn set_state(&self, new: State) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let new = match (new, held) {
+            (State::Up, Some(why)) => State::Down(why),
+            (new, _) => new,
+        };
         self.state.send_if_modified(|state| {
             if *state == new {
                 return false;

@@ -1,5 +1,6 @@
 //! Signs the newest head, at most a second after its COMMIT was acknowledged, and never before.
-//! Brokers that share a key sign the same note for the same head, so whoever is first keeps it.
+//! Brokers that share a key sign the same note for the same head, so whoever is first keeps it. A note is handed out for
+//! publication before it is kept in the database, so that a database that goes away cannot take its own proof along.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -9,19 +10,72 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
-    checkpoint::CheckpointSigner,
+    checkpoint::{CheckpointSigner, Verifier, with_signatures},
     shared::{Acknowledged, Shared},
+    tree::Hash,
 };
-use crate::store::{StoreFault, checkpoint};
+use crate::{
+    model::Timestamp,
+    store::{StoreFault, checkpoint},
+};
+
+/// The key that signs, and those before it that still vouch along.
+pub struct Signers {
+    active: CheckpointSigner,
+    retiring: Vec<CheckpointSigner>,
+}
+
+/// A signed head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Which life of the log.
+    pub epoch: u64,
+    /// How many leaves it covers.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+    /// The signed note (C2SP tlog-checkpoint).
+    pub note: String,
+    /// When it was signed.
+    pub at: Timestamp,
+}
+
+impl Signers {
+    /// `active` signs, and `retiring` do so too.
+    pub fn new(active: CheckpointSigner, retiring: Vec<CheckpointSigner>) -> Self {
+        Self { active, retiring }
+    }
+
+    /// What to check their signatures with, the active one's first.
+    pub fn verifiers(&self) -> impl Iterator<Item = &Verifier> {
+        std::iter::once(&self.active).chain(&self.retiring).map(CheckpointSigner::verifier)
+    }
+
+    /// The note that states this head, with a signature by each key.
+    fn sign(&self, epoch: u64, size: u64, root: Hash) -> String {
+        let note = self.active.sign(epoch, size, root);
+        self.retiring.iter().fold(note, |note, key| {
+            let other = key.sign(epoch, size, root);
+            with_signatures(&note, &other).unwrap_or(note)
+        })
+    }
+}
 
 /// Runs until it is dropped, or the log is.
-pub(super) async fn run(shared: Arc<Shared>, signer: Arc<CheckpointSigner>) {
-    let mut heads = shared.head.subscribe();
+pub(super) async fn run(shared: Arc<Shared>) {
+    let (mut heads, mut signers) = (shared.head.subscribe(), shared.signers.subscribe());
     heads.mark_changed();
-    while heads.changed().await.is_ok() {
+    loop {
+        let changed = tokio::select! {
+            changed = heads.changed() => changed,
+            changed = signers.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
         loop {
             let head = *heads.borrow_and_update();
-            match sign(&shared, &signer, head).await {
+            match sign(&shared, head).await {
                 Ok(()) => break,
                 Err(fault) => tracing::warn!(%fault, size = head.size, "a checkpoint could not be kept"),
             }
@@ -31,23 +85,47 @@ pub(super) async fn run(shared: Arc<Shared>, signer: Arc<CheckpointSigner>) {
     }
 }
 
-/// Signs `head` and keeps the note. A log without entries is not worth one.
-pub(super) async fn sign(shared: &Shared, signer: &CheckpointSigner, head: Acknowledged) -> Result<(), StoreFault> {
+/// Signs `head`, hands the note out and keeps it. A log without entries is not worth one.
+pub(super) async fn sign(shared: &Shared, head: Acknowledged) -> Result<(), StoreFault> {
     if head.size == 0 {
         return Ok(());
     }
-    let signed = checkpoint::Checkpoint {
-        epoch: head.epoch,
-        size: head.size,
-        key: signer.key(),
-        root: head.root.to_vec(),
-        note: signer.sign(head.epoch, head.size, head.root),
-        signed_at: shared.clock.now(),
+    let Acknowledged { epoch, size, root } = head;
+    let (key, note) = {
+        let signers = shared.signers.borrow();
+        (signers.active.key(), signers.sign(epoch, size, root))
     };
-    checkpoint::insert(&shared.pool, &signed).await?;
-    shared.signed.store(head.size, Ordering::Relaxed);
+    let at = shared.clock.now();
+    shared.signed_head.send_if_modified(|newest| {
+        let is_new = newest.as_ref().is_none_or(|newest| newest.note != note);
+        if is_new {
+            *newest = Some(Arc::new(Signed { epoch, size, root, note: note.clone(), at }));
+        }
+        is_new
+    });
+    let row = checkpoint::Checkpoint { epoch, size, key, root: root.to_vec(), note, signed_at: at };
+    checkpoint::insert(&shared.pool, &row).await?;
+    shared.signed.store(size, Ordering::Relaxed);
     Ok(())
 }
 
 /// The rest between two checkpoints.
 const PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn while_keys_overlap_each_of_them_vouches() {
+        let key = |seed| CheckpointSigner::from_seed("log", Uuid::nil(), &[seed; 32]).unwrap();
+        let note = Signers::new(key(2), vec![key(1)]).sign(3, 4, [5; 32]);
+        assert_eq!(note.lines().filter(|line| line.starts_with('\u{2014}')).count(), 2);
+        for seed in [1, 2] {
+            assert_eq!(key(seed).verifier().open(&note).unwrap().size, 4);
+        }
+        assert!(key(3).verifier().open(&note).is_err());
+    }
+}

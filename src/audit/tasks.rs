@@ -8,26 +8,24 @@ use tokio::{
     time::timeout,
 };
 
-use super::{checkpoint::CheckpointSigner, search, shared::Shared, signer, sweep, writer::Writer};
+use super::{search, shared::Shared, signer, sweep, writer::Writer};
 use crate::store::broker;
 
 /// See the head of this file. Dropped without [`Tasks::stop`], they end at once, as a crash would end them.
 pub struct Tasks {
     shared: Arc<Shared>,
-    signer: Arc<CheckpointSigner>,
     writer: JoinHandle<()>,
     others: JoinSet<()>,
 }
 
 impl Tasks {
-    pub(super) fn start(shared: &Arc<Shared>, key: CheckpointSigner) -> Self {
-        let key = Arc::new(key);
+    pub(super) fn start(shared: &Arc<Shared>) -> Self {
         let mut others = JoinSet::new();
-        others.spawn(signer::run(Arc::clone(shared), Arc::clone(&key)));
+        others.spawn(signer::run(Arc::clone(shared)));
         others.spawn(sweep::run(Arc::clone(shared)));
         others.spawn(search::follow(Arc::clone(shared)));
         let writer = tokio::spawn(Writer::new(Arc::clone(shared)).run());
-        Self { shared: Arc::clone(shared), signer: key, writer, others }
+        Self { shared: Arc::clone(shared), writer, others }
     }
 
     /// Takes no more entries, records what is queued, for at most `patience`, and ends.
@@ -36,7 +34,7 @@ impl Tasks {
         let stopped = async {
             let _ = (&mut self.writer).await;
             let head = *self.shared.head.borrow();
-            signer::sign(&self.shared, &self.signer, head).await?;
+            signer::sign(&self.shared, head).await?;
             let open_from = self.shared.open.from(head.size);
             broker::stop(&self.shared.pool, self.shared.broker, open_from, self.shared.clock.now()).await
         };
