@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{access::Gate, audit::Log, store::feed::Feed, streams::Streams};
+use crate::{access::Gate, audit::Log, shipping::Shipping, store::feed::Feed, streams::Streams};
 
 /// A registry whose values are read when it is asked.
 pub(super) fn registry(parts: Readings) -> Arc<Registry> {
@@ -29,6 +29,7 @@ pub(super) fn registry(parts: Readings) -> Arc<Registry> {
 pub(super) struct Readings {
     pub(super) gate: Gate,
     pub(super) log: Log,
+    pub(super) shipping: Shipping,
     pub(super) feed: Feed,
     pub(super) streams: Streams,
 }
@@ -56,6 +57,12 @@ impl Collector for Readings {
             ("log_up", "Whether the audit log takes entries", i64::from(self.log.alive())),
             ("log_waiting", "Entries that wait to be recorded", whole(health.waiting)),
             ("log_size", "Entries in the audit log", whole(health.size)),
+            ("log_epoch", "How often the log's past was cut and that accepted", whole(health.epoch)),
+            (
+                "log_fork",
+                "Whether the database or a witness holds another log than was published",
+                i64::from(self.shipping.is_forked()),
+            ),
             ("log_signed", "Entries that the newest checkpoint covers", whole(health.signed)),
             ("feed_up", "Whether revocations are seen in time", i64::from(self.feed.freshness().is_ok())),
             ("streams_open", "Streams that are open", whole(self.streams.count())),
@@ -66,7 +73,24 @@ impl Collector for Readings {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
-        Ok(())
+        self.encode_destinations(&mut encoder)
+    }
+}
+
+impl Readings {
+    /// How far each destination of checkpoints has come; its name is from the configuration.
+    fn encode_destinations(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (size, behind) = (Family::<_, Gauge>::default(), Family::<_, Gauge>::default());
+        for reading in self.shipping.readings() {
+            let labels = vec![("destination".to_owned(), reading.name)];
+            size.get_or_create(&labels).set(whole(reading.size));
+            behind.get_or_create(&labels).set(whole(reading.behind.as_secs()));
+        }
+        let help = "Entries that the newest published checkpoint covers";
+        size.encode(encoder.encode_descriptor("checkpoint_published_size", help, None, MetricType::Gauge)?)?;
+        let help = "How long the oldest checkpoint that was not published yet has waited";
+        let name = "checkpoint_published_age_seconds";
+        behind.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     outbound::{Outbound, OutboundFault, Plain, Route},
     portal::PortalState,
     proxy::{Refusals, Rooms, TargetFault},
+    shipping::{Shipping, ShippingFault, ShippingTasks},
     store::{self, StoreFault, feed::Feed},
     streams::{Streams, Watched},
 };
@@ -44,6 +45,9 @@ pub enum StartFault {
     /// The log's name cannot sign.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointFault),
+    /// Publishing the log's checkpoints.
+    #[error(transparent)]
+    Shipping(#[from] ShippingFault),
     /// The rules.
     #[error(transparent)]
     Access(#[from] AccessFault),
@@ -83,6 +87,7 @@ pub struct Running {
     serving: TaskTracker,
     watching: Vec<JoinHandle<()>>,
     recording: Tasks,
+    shipping: ShippingTasks,
 }
 
 /// What the doors and the portal are made of.
@@ -90,6 +95,7 @@ pub(crate) struct Parts {
     settings: Arc<Settings>,
     pool: PgPool,
     log: Log,
+    shipping: Shipping,
     gate: Gate,
     feed: Feed,
     streams: Streams,
@@ -106,7 +112,7 @@ pub async fn start(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Running, StartFault> {
     let broker = BrokerId::random(entropy.as_ref());
-    let (parts, recording, watching) = Parts::assemble(Arc::new(settings), broker, clock, entropy).await?;
+    let (parts, (recording, shipping), watching) = Parts::assemble(Arc::new(settings), broker, clock, entropy).await?;
     let stop = CancellationToken::new();
     let serving = TaskTracker::new();
 
@@ -125,7 +131,7 @@ pub async fn start(
     serving.spawn(listener.serve(stop.clone()));
     serving.spawn(status.serve(stop.clone()));
     serving.close();
-    Ok(Running { addresses, status: status_address, broker, parts, stop, serving, watching, recording })
+    Ok(Running { addresses, status: status_address, broker, parts, stop, serving, watching, recording, shipping })
 }
 
 impl Running {
@@ -137,6 +143,7 @@ impl Running {
         // An entry that cannot be written any more is closed by the next broker's sweep.
         let _ = self.parts.record(Event::BrokerStopped {}).await;
         self.recording.stop(PATIENCE).await;
+        self.shipping.stop(PATIENCE).await;
         for task in self.watching {
             task.abort();
         }
@@ -152,7 +159,7 @@ impl Parts {
         broker: BrokerId,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-    ) -> Result<(Self, Tasks, Vec<JoinHandle<()>>), StartFault> {
+    ) -> Result<(Self, (Tasks, ShippingTasks), Vec<JoinHandle<()>>), StartFault> {
         let pool = store::connect(&settings.database).await?;
         let missing = store::pending_migrations(&pool).await?;
         if !missing.is_empty() {
@@ -169,6 +176,7 @@ impl Parts {
         let limits = Limits { wait: settings.audit.wait, ..Limits::default() };
         let (log, recording) =
             Log::open(pool.clone(), signer, broker, Arc::clone(&clock), Arc::clone(&entropy), limits).await?;
+        let (shipping, shipping_tasks) = Shipping::open(&settings.shipping, &settings.witness, &log, &pool, &clock)?;
         let (live, rules_watch) =
             Live::open(settings.policy.clone(), pool.clone(), log.clone(), Arc::clone(&clock)).await?;
         let (feed, feed_watch) = Feed::open(pool.clone()).await?;
@@ -185,8 +193,8 @@ impl Parts {
         let callers =
             Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()));
         let passwords = tokio::spawn(follow_passwords(pool.clone(), Arc::clone(&settings)));
-        let parts = Self { settings, pool, log, gate, feed, streams, callers, authority, clock, entropy };
-        Ok((parts, recording, vec![rules_watch, feed_watch, streams_watch, passwords]))
+        let parts = Self { settings, pool, log, shipping, gate, feed, streams, callers, authority, clock, entropy };
+        Ok((parts, (recording, shipping_tasks), vec![rules_watch, feed_watch, streams_watch, passwords]))
     }
 
     /// What every door needs.
@@ -246,6 +254,7 @@ impl Parts {
                 settings.login.clone(),
             ),
             sessions: Sessions::new(pool, Arc::clone(&clock), Arc::clone(&entropy), settings.login.absolute),
+            shipping: self.shipping.clone(),
             clock,
             entropy,
         }))
@@ -268,13 +277,14 @@ impl Parts {
         Handovers::new(self.pool.clone(), clock, entropy, self.callers.clone())
     }
 
-    /// Ready while the log takes entries and revocations are seen in time.
+    /// Ready while the log takes entries, its checkpoints are published and revocations are seen in time.
     fn readiness(&self) -> crate::listener::Readiness {
-        let (log, feed) = (self.log.clone(), self.feed.clone());
+        let (log, shipping, feed) = (self.log.clone(), self.shipping.clone(), self.feed.clone());
         Arc::new(move || {
             if !log.alive() {
                 return Err("the audit log does not take entries".to_owned());
             }
+            shipping.readiness()?;
             feed.freshness().map(|_| ()).map_err(|stale| stale.to_string())
         })
     }
@@ -283,6 +293,7 @@ impl Parts {
         metrics::Readings {
             gate: self.gate.clone(),
             log: self.log.clone(),
+            shipping: self.shipping.clone(),
             feed: self.feed.clone(),
             streams: self.streams.clone(),
         }

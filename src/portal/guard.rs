@@ -50,7 +50,7 @@ pub fn admit(method: &Method, path: &str, headers: &HeaderMap, origin: &str) -> 
         return Err(Stranger::TwoCookies);
     }
     if matches!(*method, Method::GET | Method::HEAD) {
-        let open = path.starts_with("/static/") || FROM_ELSEWHERE.contains(&path);
+        let open = path.starts_with("/static/") || path.starts_with("/log/") || FROM_ELSEWHERE.contains(&path);
         return if open || !from_elsewhere(headers) { Ok(()) } else { Err(Stranger::Navigation) };
     }
     if from_own_page(headers, origin) { Ok(()) } else { Err(Stranger::Change) }

@@ -17,6 +17,7 @@ mod guard;
 mod handover;
 mod headers;
 mod home;
+mod log;
 pub mod page;
 mod passkey;
 mod sign_in;
@@ -101,6 +102,8 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/clusters/{cluster}/certificates", Token, api::certificate),
         get("/api/v1/sessions", Token, api::sessions),
         post("/api/v1/sessions/{id}/end", Token, api::end_session),
+        // The log's hashes and its newest checkpoint: nothing that reveals an entry.
+        get("/log/{*path}", Open, log::serve),
         // The sheet, the glyph and the passkey script.
         get("/static/{file}", Open, assets::serve),
     ]

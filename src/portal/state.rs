@@ -20,6 +20,7 @@ use crate::{
     credential::Issuer,
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Sessions},
     model::{Action, AssuranceLevel, Caller, Clock, Entropy, PortalAction, RequestId, Scope},
+    shipping::Shipping,
 };
 
 /// What the portal stands on. `app` makes it.
@@ -46,6 +47,8 @@ pub struct PortalState {
     pub sessions: Sessions,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Checkpoints on their way out.
+    pub shipping: Shipping,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
 }
@@ -95,8 +98,8 @@ impl PortalState {
         self.gate.still_allows(&standing)
     }
 
-    /// The frame of the page at `here` for the holder of `permit`: only links that lead somewhere, and the fault in the
-    /// rules for those who may know of it.
+    /// The frame of the page at `here` for the holder of `permit`: only links that lead somewhere, and what is wrong with
+    /// the log and the rules for those who may know of it.
     pub fn frame(&self, permit: &Permit, here: &'static str) -> Frame {
         let offers =
             |(_, _, action): &(&str, &str, PortalAction)| self.would_allow(permit, Action::Portal(action.clone()));
@@ -106,7 +109,11 @@ impl PortalState {
         let banner = (broken && self.would_allow(permit, Action::Portal(PortalAction::ReadPolicy))).then(|| {
             "The newest rules have a mistake and were not taken; the last good ones stay in force.".to_owned()
         });
-        Frame::inside(&permit.caller().identity.name, links, banner)
+        let mut alarms = self.shipping.alarms();
+        if !alarms.is_empty() && !self.would_allow(permit, Action::Portal(PortalAction::ReadAudit { search: None })) {
+            alarms.clear();
+        }
+        Frame { alarms, ..Frame::inside(&permit.caller().identity.name, links, banner) }
     }
 }
 

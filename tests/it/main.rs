@@ -26,6 +26,7 @@ mod identity_oidc;
 mod identity_presented;
 mod identity_session;
 mod identity_webauthn;
+mod log_tiles;
 mod migrations;
 mod operator;
 mod permit;

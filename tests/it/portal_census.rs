@@ -16,7 +16,12 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// The address of a route, with what it needs in order to get as far as asking who calls.
 fn address(route: &Route) -> String {
-    let path = route.path.replace("{id}", ID).replace("{cluster}", "prod").replace("{file}", "portal.css");
+    let path = route
+        .path
+        .replace("{id}", ID)
+        .replace("{cluster}", "prod")
+        .replace("{file}", "portal.css")
+        .replace("{*path}", "nothing");
     match (route.method.as_str(), route.path) {
         (_, "/handover") => format!("{path}?app=wiki&nonce={NONCE}&return=/docs"),
         ("GET", "/command-line") => format!("{path}?challenge={CHALLENGE}&state=0123456789abcdef&port=40000&host=a"),

@@ -1,4 +1,4 @@
-//! What stands around every page: the sheet, the glyph, the bar with its links, and a banner when the rules are broken.
+//! What stands around every page: the sheet, the glyph, the bar with its links, and what is wrong: with the log, and with the rules.
 
 use crate::portal::assets;
 
@@ -15,6 +15,8 @@ pub struct Frame {
     pub person: Option<String>,
     /// The bar's links.
     pub links: Vec<Link>,
+    /// What somebody has to look into about the log, for those who may read it.
+    pub alarms: Vec<String>,
     /// What is wrong with the rules, for those who may know.
     pub banner: Option<String>,
 }

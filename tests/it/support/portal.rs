@@ -20,6 +20,7 @@ use bailiwick::{
     model::{BrokerId, Caller, Clock, Entropy, LoginId, SystemEntropy},
     outbound::{Outbound, Plain, Route},
     portal::{PortalState, router},
+    shipping::{Shipping, ShippingTasks},
     store::{feed::Feed, login, person},
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -38,6 +39,10 @@ pub const ORIGIN: &str = "http://auth.demo.localhost:8080";
 pub struct TestPortal {
     /// What it stands on.
     pub state: Arc<PortalState>,
+    /// The log that it records into.
+    pub log: Log,
+    /// What ships its checkpoints.
+    _shipping: ShippingTasks,
     router: Router,
     watching: Vec<JoinHandle<()>>,
     _recording: Tasks,
@@ -49,6 +54,7 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: http::HeaderMap,
     pub text: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -63,6 +69,7 @@ impl TestPortal {
     pub async fn open(db: &TestDb) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Arc::new(settings(folder.path(), db));
+        let nowhere = bailiwick::config::Shipping::default();
         let pool = db.pool.clone();
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let time: Arc<dyn Clock> = rows::clock();
@@ -79,6 +86,7 @@ impl TestPortal {
         let broker = BrokerId::random(&*entropy);
         let (log, recording) =
             Log::open(pool.clone(), signer, broker, both().0, both().1, Limits::default()).await.unwrap();
+        let (shipping, shipped) = Shipping::open(&nowhere, &[], &log, &pool, &time).unwrap();
         let (live, rules) = Live::open(settings.policy.clone(), pool.clone(), log.clone(), both().0).await.unwrap();
         let (feed, polling) = Feed::open(pool.clone()).await.unwrap();
         let gate = Gate::new(live, log.clone(), feed, both().0);
@@ -87,6 +95,7 @@ impl TestPortal {
         let callers = Callers::new(pool.clone(), both().0, limits.clone(), Some(authority.certificate().as_ref()));
         let outbound = Outbound::new(Route { plain: Plain::Loopback, ..Route::default() }).unwrap();
         let provider = Provider::new(settings.provider[0].clone(), &portal, outbound, both().0, both().1).unwrap();
+        let kept = log.clone();
         let state = Arc::new(PortalState {
             settings,
             gate,
@@ -98,12 +107,13 @@ impl TestPortal {
             sessions: Sessions::new(pool.clone(), both().0, both().1, limits.absolute),
             callers,
             pool,
+            shipping,
             clock: time,
             entropy,
         });
         let watching = vec![rules, polling];
         let router = router(Arc::clone(&state));
-        Self { state, router, watching, _recording: recording, _folder: folder }
+        Self { state, log: kept, _shipping: shipped, router, watching, _recording: recording, _folder: folder }
     }
 
     /// Sends a request, as the listener would hand it over.
@@ -115,7 +125,12 @@ impl TestPortal {
         let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { status: head.status, headers: head.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes: bytes.to_vec(),
+        }
     }
 
     /// A navigation that the person began by hand.
