@@ -2,6 +2,7 @@
 //! checkpoints let anyone check later that nothing was changed, dropped or added. Knows nothing of HTTP.
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
+pub mod bundle;
 pub mod canonical;
 mod change;
 pub mod checkpoint;

@@ -2,12 +2,13 @@
 //! at most one tile for each level on the way, and for the right edge, whose tiles are not complete yet, those below it.
 //! What is read may have been edited by the database's owner, so a proof is only worth what its check says.
 
-use std::{cell::RefCell, collections::HashMap, fmt::Write as _};
+use std::{cell::RefCell, collections::HashMap, fmt::Write as _, ops::Range};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use sqlx::PgConnection;
 
 use super::{
+    bundle::cover,
     tile::{HEIGHT, WIDTH, root_of},
     tree::{Hash, Subtrees, consistency_proof, empty_root, hashes, inclusion_proof, range_root},
 };
@@ -64,6 +65,14 @@ pub async fn root(db: &mut PgConnection, size: u64) -> Result<Hash, ProofFault> 
 pub async fn leaf(db: &mut PgConnection, index: u64) -> Result<Hash, ProofFault> {
     expect_size(db, index.saturating_add(1)).await?;
     from_tiles(db, |from| from.subtree(0, index)).await
+}
+
+/// For each range the roots of the subtrees that [`cover`] it. What they share is read once.
+pub async fn covers(db: &mut PgConnection, ranges: &[Range<u64>]) -> Result<Vec<Vec<Hash>>, ProofFault> {
+    let roots = |from: &dyn Subtrees, range: &Range<u64>| {
+        cover(range.clone()).into_iter().map(|(height, index)| from.subtree(height, index)).collect()
+    };
+    from_tiles(db, |from| ranges.iter().map(|range| roots(from, range)).collect()).await
 }
 
 /// The first `width` hashes of a tile (C2SP tlog-tiles), if the tree has as many. At level 0 they are the leaves'.

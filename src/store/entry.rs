@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{StoreFault, expect_rows, natural, stored};
-use crate::model::{BatchId, BrokerId, PersonId, Timestamp};
+use crate::model::{BatchId, BrokerId, PersonId, RequestId, Timestamp};
 
 /// A batch that is to extend the log, if its head still is what it was built on. Vectors run in parallel.
 #[derive(Clone, Debug)]
@@ -229,6 +229,25 @@ pub async fn following(db: impl PgExecutor<'_>, from: u64, limit: u32) -> Result
     .fetch_all(db)
     .await?;
     rows.into_iter().map(|(index, leaf)| Ok((natural(index)?, leaf))).collect()
+}
+
+/// The leaf bytes of these entries, in order; those that are not there are left out.
+pub async fn leaves(db: impl PgExecutor<'_>, indexes: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("select leaf_index, leaf from entry where leaf_index = any($1) order by leaf_index")
+            .bind(indexes.iter().copied().map(stored).collect::<Vec<_>>())
+            .fetch_all(db)
+            .await?;
+    rows.into_iter().map(|(index, leaf)| Ok((natural(index)?, leaf))).collect()
+}
+
+/// The places of the entries of a request, in order.
+pub async fn of_request(db: impl PgExecutor<'_>, request: RequestId) -> Result<Vec<u64>, StoreFault> {
+    let rows: Vec<(i64,)> = sqlx::query_as("select leaf_index from entry where request = $1 order by leaf_index")
+        .bind(request.uuid())
+        .fetch_all(db)
+        .await?;
+    rows.into_iter().map(|(index,)| natural(index)).collect()
 }
 
 /// The leaf bytes of the decisions of `broker` that allowed something and never heard what became of it, from

@@ -12,6 +12,7 @@
 mod support;
 
 mod access;
+mod audit_bundle;
 mod audit_cli;
 mod audit_failure;
 mod audit_golden;

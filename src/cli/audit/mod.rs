@@ -1,14 +1,16 @@
 //! `bailiwick audit`: is the log sound, and what was recorded. Needs no server and only the right to read.
 //! One file per command; this one is their table of contents and what they share: where the log is.
 
+mod bundle;
 mod checkpoint;
+mod evidence;
 mod fields;
 mod progress;
 mod proof;
 mod tail;
 mod verify;
 
-use std::io::IsTerminal as _;
+use std::{fmt::Display, io::IsTerminal as _, path::Path};
 
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
@@ -18,16 +20,26 @@ use super::{
     CliFault, ConfigFile, Ending,
     output::{Paint, paint},
 };
-use {checkpoint::Checkpoint, fields::Fields, proof::Proof, tail::Tail, verify::Verify};
+use crate::{
+    audit::checkpoint::{Verifier, note_of_file},
+    store::key::{self, KeyPurpose},
+};
+use {bundle::Bundle, checkpoint::Checkpoint, fields::Fields, proof::Proof, tail::Tail, verify::Verify};
 
 /// `bailiwick audit …`
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
     /// Check that nothing in the log was changed, dropped or added
-    #[command(after_help = "Exit code: 0 the log is sound, 1 it is broken, 2 it could not be looked at.\n\n\
+    #[command(after_help = "Exit code: 0 sound, 1 broken, 2 it could not be looked at.\n\n\
                             Examples:\n  bailiwick audit verify --key auth.example.com/audit+1a2b3c4d+AQ...\n  \
-                            bailiwick audit verify --database postgres://auditor@db/bailiwick --checkpoint kept.txt")]
+                            bailiwick audit verify --database postgres://auditor@db/bailiwick --checkpoint kept.txt\n  \
+                            bailiwick audit verify --bundle evidence.jsonl --key auth.example.com/audit+1a2b3c4d+AQ...")]
     Verify(Verify),
+    /// Write entries with their proof into a file that verifies by itself
+    #[command(after_help = "Exit code: 0 written, 1 the log proves nothing, 2 there are no such entries.\n\n\
+                            Examples:\n  bailiwick audit bundle --leaf 4711 --leaf 4800-4899 --file evidence.jsonl\n  \
+                            bailiwick audit bundle --request 019aa... | bailiwick audit verify --bundle -")]
+    Bundle(Bundle),
     /// Print the newest checkpoint, a signed note to keep somewhere else
     Checkpoint(Checkpoint),
     /// Prove that an entry is in the log, or that the log continues what it was
@@ -54,6 +66,7 @@ impl Audit {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         match self {
             Self::Verify(command) => command.run().await,
+            Self::Bundle(command) => command.run().await,
             Self::Checkpoint(command) => command.run().await,
             Self::Proof(command) => command.run().await,
             Self::Tail(command) => command.run().await,
@@ -78,6 +91,20 @@ impl LogDatabase {
         let connected = options.connect().await;
         connected.map_err(|fault| CliFault::could_not_look(format!("the database cannot be reached: {fault}")))
     }
+}
+
+/// A signed note that was kept in a file.
+fn kept_note(file: &Path) -> Result<String, CliFault> {
+    let at = |fault: &dyn Display| CliFault::could_not_look(format!("{}: {fault}", file.display()));
+    let read = std::fs::read_to_string(file).map_err(|fault| at(&fault))?;
+    note_of_file(&read).map_err(|fault| at(&fault))
+}
+
+/// The verifier keys of the log, as its database has them.
+async fn log_keys(db: &mut PgConnection, origin: &str) -> Result<Vec<String>, CliFault> {
+    let publics = key::publics(db, KeyPurpose::Checkpoint).await.map_err(CliFault::could_not_look)?;
+    let keys = publics.into_iter().filter_map(|public| Verifier::new(origin, public.try_into().ok()?).ok());
+    Ok(keys.map(|key| key.to_string()).collect())
 }
 
 /// Coloured where the answer goes to a person.

@@ -10,11 +10,14 @@ use super::{
         output::{Format, Paint, remark, say, say_json},
     },
     LogDatabase,
+    evidence::verify_bundle,
+    kept_note,
     progress::Progress,
     shown,
 };
 use crate::audit::{
-    checkpoint::{Verifier, note_of_file},
+    bundle::Kept,
+    checkpoint::Verifier,
     verify::{self, Anchors, Report, Trust},
 };
 
@@ -30,6 +33,9 @@ pub(in crate::cli) struct Verify {
     /// A checkpoint that was kept elsewhere
     #[arg(long = "checkpoint", value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
+    /// A bundle instead of a database: a file, or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "path"])]
+    bundle: Option<PathBuf>,
     /// How to write the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -37,11 +43,9 @@ pub(in crate::cli) struct Verify {
 
 impl Verify {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
-        let mut checkpoints = Vec::new();
-        for file in &self.checkpoints {
-            let at = |fault: &dyn std::fmt::Display| CliFault::could_not_look(format!("{}: {fault}", file.display()));
-            let read = std::fs::read_to_string(file).map_err(|fault| at(&fault))?;
-            checkpoints.push(note_of_file(&read).map_err(|fault| at(&fault))?);
+        let checkpoints = self.checkpoints.iter().map(|file| kept_note(file)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(file) = self.bundle {
+            return verify_bundle(&file, &Kept { keys: self.keys, checkpoints }, self.output);
         }
         let mut db = self.database.connect().await?;
         let anchors = Anchors { keys: self.keys, checkpoints };

@@ -1,0 +1,169 @@
+//! `bailiwick audit bundle`: entries, their proof, the checkpoint and the rules in force, in one file (`docs/EVIDENCE.md`).
+//! INVARIANT: a file has its name only once all of it is written and leads to the root that was signed.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write as _},
+    ops::Range,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::Args;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    super::{CliFault, Ending, output::remark},
+    LogDatabase, kept_note, log_keys,
+};
+use crate::{
+    audit::{
+        bundle::{BundleFault, Continued, Selection, Written, write},
+        checkpoint::Checkpoint,
+    },
+    model::RequestId,
+    store::{
+        checkpoint, entry,
+        head::{self, Head},
+    },
+};
+
+/// `bailiwick audit bundle`
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Bundle {
+    /// Entries by index: one, or the first and the last (4711 or 4711-4799)
+    #[arg(long = "leaf", value_name = "INDEX[-INDEX]")]
+    leaves: Vec<Leaves>,
+    /// All entries of a request
+    #[arg(long = "request", value_name = "ID")]
+    requests: Vec<Uuid>,
+    /// The whole log
+    #[arg(long, conflicts_with_all = ["leaves", "requests"])]
+    all: bool,
+    /// Prove it against the checkpoint of exactly so many entries; by default the newest
+    #[arg(long, value_name = "ENTRIES")]
+    size: Option<u64>,
+    /// Prove as well that the log continues this checkpoint, which was kept elsewhere
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+    /// Where to write it; standard output if it is left out
+    #[arg(short, long)]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    database: LogDatabase,
+}
+
+/// Entries by index.
+#[derive(Clone, Debug)]
+struct Leaves(Range<u64>);
+
+impl FromStr for Leaves {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse::<u64>()) {
+            (Ok(first), Ok(last)) if first <= last && last < i64::MAX as u64 => Ok(Self(first..last + 1)),
+            _ => Err("this is neither an index nor two with a `-` between, the smaller first".to_owned()),
+        }
+    }
+}
+
+impl Bundle {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        let older: Vec<Continued> = self.checkpoints.iter().map(|file| older(file)).collect::<Result<_, _>>()?;
+        let mut db = self.database.connect().await?;
+        let head = head::newest(&mut db).await.map_err(CliFault::could_not_look)?;
+        let signed = match self.size {
+            None => checkpoint::newest(&mut db).await,
+            Some(size) => checkpoint::at(&mut db, size).await,
+        };
+        let Some(signed) = signed.map_err(CliFault::could_not_look)? else {
+            return Err(CliFault::could_not_look("there is no such checkpoint"));
+        };
+        let selection = self.selection(&mut db, signed.size).await?;
+        let written = match &self.file {
+            None => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                put(&mut db, &selection, &signed, &head, &older, &mut out).await?
+            }
+            Some(file) => {
+                let part = part_of(file)?;
+                let write = async {
+                    let mut out = BufWriter::new(File::create(&part).map_err(|fault| at(file, &fault))?);
+                    let written = put(&mut db, &selection, &signed, &head, &older, &mut out).await?;
+                    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|fault| at(file, &fault))?;
+                    fs::rename(&part, file).map_err(|fault| at(file, &fault))?;
+                    Ok(written)
+                };
+                write.await.inspect_err(|_: &CliFault| drop(fs::remove_file(&part)))?
+            }
+        };
+        remark(format_args!(
+            "{} entries and {} texts, proven by the checkpoint at {} entries; {} bytes, SHA-256 {}",
+            written.entries,
+            written.texts,
+            signed.size,
+            written.bytes,
+            hex::encode(written.sha256)
+        ));
+        Ok(Ending::Yes)
+    }
+
+    async fn selection(&self, db: &mut PgConnection, size: u64) -> Result<Selection, CliFault> {
+        if self.all {
+            return Ok(Selection::of(std::iter::once(0..size)));
+        }
+        let mut ranges: Vec<Range<u64>> = self.leaves.iter().map(|leaves| leaves.0.clone()).collect();
+        for request in &self.requests {
+            let found = entry::of_request(&mut *db, RequestId::from_uuid(*request)).await;
+            let found = found.map_err(CliFault::could_not_look)?;
+            if found.is_empty() {
+                return Err(CliFault::could_not_look(format!("there is no entry of the request {request}")));
+            }
+            ranges.extend(found.into_iter().map(|index| index..index + 1));
+        }
+        match Selection::of(ranges) {
+            empty if empty.count() == 0 => {
+                Err(CliFault::could_not_look("say which entries: --leaf, --request or --all"))
+            }
+            selection => Ok(selection),
+        }
+    }
+}
+
+async fn put(
+    db: &mut PgConnection,
+    selection: &Selection,
+    signed: &checkpoint::Checkpoint,
+    head: &Head,
+    older: &[Continued],
+    out: &mut impl io::Write,
+) -> Result<Written, CliFault> {
+    let keys = log_keys(db, &head.origin).await?;
+    let written = write(db, selection, signed, (&head.origin, &keys), older, out).await;
+    written.map_err(|fault| match fault {
+        BundleFault::Unsound(_) | BundleFault::Write(_) => CliFault::failed(fault),
+        _ => CliFault::could_not_look(fault),
+    })
+}
+
+/// What a note states that was kept in a file. Who signed it is asked when the bundle is verified.
+fn older(file: &Path) -> Result<Continued, CliFault> {
+    let note = kept_note(file)?;
+    let text = note.split_once("\n\n").map_or("", |(text, _)| text);
+    let stated: Checkpoint = format!("{text}\n").parse().map_err(|fault| at(file, &fault))?;
+    Ok(Continued { size: stated.size, root: stated.root })
+}
+
+fn part_of(file: &Path) -> Result<PathBuf, CliFault> {
+    let name = file.file_name().ok_or_else(|| at(file, &"this is not the name of a file"))?;
+    let mut part = name.to_owned();
+    part.push(".part");
+    Ok(file.with_file_name(part))
+}
+
+fn at(file: &Path, fault: &dyn std::fmt::Display) -> CliFault {
+    CliFault::could_not_look(format!("{}: {fault}", file.display()))
+}

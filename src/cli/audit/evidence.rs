@@ -1,0 +1,80 @@
+//! `bailiwick audit verify --bundle`: what a file proves, with nothing but the file and a key. Says plainly whose key it
+//! was, because a key out of the file itself proves nothing against whoever wrote the file.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    ops::Range,
+    path::Path,
+};
+
+use serde_json::json;
+
+use super::{
+    super::{
+        CliFault, Ending,
+        output::{Format, Paint, remark, say, say_json},
+    },
+    inert, shown,
+};
+use crate::audit::bundle::{Kept, Proven, Signed, check};
+
+/// Checks the bundle in `path` and tells what it proves.
+pub(super) fn verify_bundle(path: &Path, kept: &Kept, output: Format) -> Result<Ending, CliFault> {
+    let at = |fault: &dyn std::fmt::Display| CliFault::could_not_look(format!("{}: {fault}", path.display()));
+    let mut file: Box<dyn BufRead> = match path.to_str() {
+        Some("-") => Box::new(io::stdin().lock()),
+        _ => Box::new(BufReader::new(File::open(path).map_err(|fault| at(&fault))?)),
+    };
+    match check(&mut file, kept) {
+        Ok(proven) => {
+            match output {
+                Format::Json => say_json(&json!({ "sound": true, "proven": proven }))?,
+                Format::Table => tell(&proven),
+            }
+            Ok(Ending::Yes)
+        }
+        Err(broken) if broken.is_unseen() => Err(at(&inert(&broken.to_string()))),
+        Err(broken) => {
+            match output {
+                Format::Json => say_json(&json!({ "sound": false, "broken": broken.to_string() }))?,
+                Format::Table => say(format_args!("{} {}", shown(Paint::Red, "broken:"), inert(&broken.to_string()))),
+            }
+            Ok(Ending::No)
+        }
+    }
+}
+
+fn tell(proven: &Proven) {
+    let Proven { origin, size, root, entries, texts, texts_named, .. } = proven;
+    say(format_args!("{} {entries} entries of {}", shown(Paint::Green, "sound:"), inert(origin)));
+    say(format_args!("  entries      {}: unchanged, and at these places in the log", ranges(&proven.ranges)));
+    say(format_args!("  log          {size} entries, root {root}"));
+    say(format_args!("  rules        {texts} of the {texts_named} texts that the entries name are here, unchanged"));
+    for size in &proven.continues {
+        say(format_args!("  continues    the log as it was at {size} entries"));
+    }
+    match &proven.signed {
+        Signed::Given(key) => say(format_args!("  signed by    {}, the key that was given", inert(key))),
+        Signed::File(key) => {
+            say(format_args!("  signed by    {}, a key out of the file itself", inert(key)));
+            remark("The key came from the file itself, so whoever wrote the file may have made it. Give --key.");
+        }
+    }
+}
+
+fn ranges(ranges: &[Range<u64>]) -> String {
+    let some: Vec<String> = ranges
+        .iter()
+        .take(MOST_RANGES)
+        .map(|range| match range.end - range.start {
+            1 => range.start.to_string(),
+            _ => format!("{}-{}", range.start, range.end - 1),
+        })
+        .collect();
+    let more = if ranges.len() > some.len() { ", ..." } else { "" };
+    if some.is_empty() { "none".to_owned() } else { some.join(", ") + more }
+}
+
+/// How many ranges are printed.
+const MOST_RANGES: usize = 12;
