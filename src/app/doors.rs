@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use super::{Parts, StartFault};
 use crate::{
     config::{ProxyProtocol, Settings},
-    listener::{self, HostTable, Limits, Listener, Options, ServerKey, ServerNames, Service, Trust, server_config},
+    listener::{
+        self, HostTable, Limits, Listener, Options, ServerKey, ServerNames, Service, Trust, Turning, server_config,
+    },
     portal,
     proxy::{KubernetesDoor, WebDoor},
 };
@@ -27,7 +29,9 @@ pub(super) async fn open(parts: &Parts) -> Result<Listener, StartFault> {
         table.insert(&cluster.host, door.service())?;
     }
     let names = names(parts)?.map(|names| Arc::new(ArcSwap::from_pointee(names)));
-    Ok(Listener::bind(&options(settings), names, table).await?)
+    let refusals = parts.refusals.clone();
+    let turning: Turning = Arc::new(move |refused| refusals.note(None, refused));
+    Ok(Listener::bind(&options(settings), names, table, turning).await?)
 }
 
 /// Clusters ask for client certificates of our own authority; nobody else does.

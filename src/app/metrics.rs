@@ -13,7 +13,13 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{access::Gate, audit::Log, shipping::Shipping, store::feed::Feed, streams::Streams};
+use crate::{
+    access::Gate,
+    audit::{Log, Refusals},
+    shipping::Shipping,
+    store::feed::Feed,
+    streams::Streams,
+};
 
 /// A registry whose values are read when it is asked.
 pub(super) fn registry(parts: Readings) -> Arc<Registry> {
@@ -30,6 +36,7 @@ pub(super) struct Readings {
     pub(super) gate: Gate,
     pub(super) log: Log,
     pub(super) shipping: Shipping,
+    pub(super) refusals: Refusals,
     pub(super) feed: Feed,
     pub(super) streams: Streams,
 }
@@ -50,6 +57,8 @@ impl Collector for Readings {
         for (name, help, value) in decisions {
             total(&mut encoder, &format!("requests_{name}"), help, value.load(Ordering::Relaxed))?;
         }
+        let refused = self.refusals.noted();
+        total(&mut encoder, "requests_refused", "Requests refused before any rule was asked", refused)?;
         let health = self.log.health();
         total(&mut encoder, "log_lost_entries", "Entries that could not be kept", health.lost)?;
         let rules = self.gate.live().state();

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::{AccessFault, Gate, Live},
     audit::{
-        Draft, Event, Limits, Log, LogFault, Tasks, Unrecorded,
+        Draft, Event, Limits, Log, LogFault, Refusals, Tasks, Unrecorded,
         checkpoint::{CheckpointFault, CheckpointSigner},
     },
     config::Settings,
@@ -24,7 +24,7 @@ use crate::{
     model::{BrokerId, Clock, Entropy},
     outbound::{Outbound, OutboundFault, Plain, Route},
     portal::PortalState,
-    proxy::{Refusals, Rooms, TargetFault},
+    proxy::{Rooms, TargetFault},
     shipping::{Shipping, ShippingFault, ShippingTasks},
     store::{self, StoreFault, feed::Feed},
     streams::{Streams, Watched},
@@ -96,6 +96,7 @@ pub(crate) struct Parts {
     pool: PgPool,
     log: Log,
     shipping: Shipping,
+    refusals: Refusals,
     gate: Gate,
     feed: Feed,
     streams: Streams,
@@ -140,6 +141,7 @@ impl Running {
         self.stop.cancel();
         self.parts.streams.drain(PATIENCE).await;
         self.serving.wait().await;
+        self.parts.refusals.finish();
         // An entry that cannot be written any more is closed by the next broker's sweep.
         let _ = self.parts.record(Event::BrokerStopped {}).await;
         self.recording.stop(PATIENCE).await;
@@ -193,8 +195,11 @@ impl Parts {
         let callers =
             Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()));
         let passwords = tokio::spawn(follow_passwords(pool.clone(), Arc::clone(&settings)));
-        let parts = Self { settings, pool, log, shipping, gate, feed, streams, callers, authority, clock, entropy };
-        Ok((parts, (recording, shipping_tasks), vec![rules_watch, feed_watch, streams_watch, passwords]))
+        let refusals = Refusals::new(log.clone(), Arc::clone(&clock));
+        let counting = tokio::spawn(refusals.clone().run());
+        let parts =
+            Self { settings, pool, log, shipping, refusals, gate, feed, streams, callers, authority, clock, entropy };
+        Ok((parts, (recording, shipping_tasks), vec![rules_watch, feed_watch, streams_watch, passwords, counting]))
     }
 
     /// What every door needs.
@@ -204,7 +209,7 @@ impl Parts {
             handovers: self.handovers(),
             gate: self.gate.clone(),
             log: self.log.clone(),
-            refusals: Refusals::new(self.log.clone(), Arc::clone(&self.clock)),
+            refusals: self.refusals.clone(),
             streams: self.streams.clone(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -221,6 +226,7 @@ impl Parts {
             settings: Arc::clone(settings),
             pool: pool.clone(),
             gate: self.gate.clone(),
+            refusals: self.refusals.clone(),
             callers: self.callers.clone(),
             logins: Logins::new(
                 pool.clone(),
@@ -294,6 +300,7 @@ impl Parts {
             gate: self.gate.clone(),
             log: self.log.clone(),
             shipping: self.shipping.clone(),
+            refusals: self.refusals.clone(),
             feed: self.feed.clone(),
             streams: self.streams.clone(),
         }

@@ -16,6 +16,7 @@ pub mod proof;
 pub mod published;
 mod queue;
 mod receipt;
+pub mod refusals;
 pub mod search;
 mod shared;
 mod signer;
@@ -31,6 +32,7 @@ pub use columns::{printable, summary};
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
 pub use log::{Changing, Health, Limits, Log, State};
 pub use receipt::Receipt;
+pub use refusals::{Refusals, Refused};
 pub use signer::{Signed, Signers};
 pub use tasks::Tasks;
 

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    HostTable, ListenerFault, Options, ServerNames,
+    HostTable, ListenerFault, Options, ServerNames, Turning,
     connection::{Port, Shared, serve},
 };
 
@@ -25,10 +25,12 @@ pub struct Listener {
 
 impl Listener {
     /// Takes the ports. `names` are needed for TLS ports; swapping them changes certificates for new connections.
+    /// `turning` hears of everything that is turned away before it reaches a service.
     pub async fn bind(
         options: &Options,
         names: Option<Arc<ArcSwap<ServerNames>>>,
         table: HostTable,
+        turning: Turning,
     ) -> Result<Self, ListenerFault> {
         let mut sockets = Vec::new();
         if let Some(at) = options.http {
@@ -41,8 +43,8 @@ impl Listener {
             sockets.push((bind(at).await?, Port::Tls));
         }
         let stopping = CancellationToken::new();
-        let shared =
-            Shared { limits: options.limits, trust: options.trust.clone(), table, names, stopping: stopping.clone() };
+        let (limits, trust) = (options.limits, options.trust.clone());
+        let shared = Shared { limits, trust, table, names, turning, stopping: stopping.clone() };
         let room = Arc::new(Semaphore::new(options.limits.connections));
         Ok(Self { sockets, shared: Arc::new(shared), room, stopped: stopping })
     }

@@ -14,6 +14,25 @@ use crate::model::Method;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turned(pub StatusCode, pub &'static str);
 
+impl Turned {
+    /// Which check it was, in a word, for the log.
+    pub(super) fn check(self) -> &'static str {
+        match self.0 {
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => "method",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "size",
+            StatusCode::MISDIRECTED_REQUEST => "host",
+            _ => "framing",
+        }
+    }
+}
+
+/// The host that a request names, if it is one of ours: whatever else is wrong with the request, this is for whom it was.
+pub(super) fn named_host<B>(request: &Request<B>, table: &HostTable) -> Option<String> {
+    let field = || request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned()).or_else(field)?;
+    canonical_host(&authority).filter(|host| table.at(host).is_some())
+}
+
 /// What the TLS handshake said about the server's name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handshake<'h> {

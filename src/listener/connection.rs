@@ -30,12 +30,13 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HostTable, Limits, Peer, RequestBody, ResponseBody, ServerNames, Trust,
+    HostTable, Limits, Peer, RequestBody, ResponseBody, ServerNames, Trust, Turning,
     activity::{Activity, Fate, Watched},
-    admit::{Handshake, Turned, admit},
+    admit::{Handshake, Turned, admit, named_host},
     body::{Guarded, Timed, full},
     proxy_protocol,
     tls::Named,
+    turned::{Away, GARBLED, NO_PROXY_HEADER, STALLED, of_connection, of_handshake},
 };
 
 /// What all connections share.
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) trust: Trust,
     pub(super) table: HostTable,
     pub(super) names: Option<Arc<ArcSwap<ServerNames>>>,
+    pub(super) turning: Turning,
     pub(super) stopping: CancellationToken,
 }
 
@@ -88,7 +90,14 @@ async fn handshake_and_serve(
 ) -> io::Result<()> {
     let until = Instant::now() + limit;
     if shared.trust.expects_header(remote) {
-        let header = tokio::time::timeout_at(until, proxy_protocol::read(&mut stream)).await??;
+        let header = match tokio::time::timeout_at(until, proxy_protocol::read(&mut stream)).await {
+            Ok(Ok(header)) => header,
+            Ok(Err(fault)) if fault.kind() != io::ErrorKind::InvalidData => return Err(fault),
+            wrong => {
+                shared.tell(NO_PROXY_HEADER, None, remote);
+                return wrong?.map(|_| ());
+            }
+        };
         remote = header.unwrap_or(remote);
     }
     match (port, &shared.names) {
@@ -99,12 +108,23 @@ async fn handshake_and_serve(
         (Port::Tls, None) => {}
         (Port::Tls, Some(names)) => {
             let names = names.load_full();
+            let mut asked_for = None;
             let handshake = async {
                 let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-                let (config, named) = names.choose(start.client_hello().server_name());
+                asked_for = start.client_hello().server_name().map(str::to_ascii_lowercase);
+                let (config, named) = names.choose(asked_for.as_deref());
                 start.into_stream(config).await.map(|stream| (stream, named))
             };
-            let (stream, named) = tokio::time::timeout_at(until, handshake).await??;
+            let shaken = tokio::time::timeout_at(until, handshake).await;
+            let (stream, named) = match shaken.map_err(io::Error::from).and_then(|shaken| shaken) {
+                Ok(shaken) => shaken,
+                Err(fault) => {
+                    if let Some(away) = of_handshake(&fault) {
+                        shared.tell(away, asked_for.as_deref(), remote);
+                    }
+                    return Err(fault);
+                }
+            };
             let (_, session) = stream.get_ref();
             let speaks = if session.alpn_protocol() == Some(b"h2") { Speaks::Two } else { Speaks::One };
             let peer = Peer {
@@ -124,6 +144,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Activity::new();
+    let (address, host) = (peer.address, peer.server_name.clone());
     let builder = builder(&shared.limits, speaks);
     let service = service_fn({
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
@@ -147,6 +168,9 @@ where
             ended = connection.as_mut() => {
                 if let Err(fault) = ended {
                     tracing::debug!(%fault, "a connection broke");
+                    if let Some(away) = of_connection(fault.as_ref()) {
+                        shared.tell(away, host.as_deref(), address);
+                    }
                 }
                 return;
             }
@@ -156,7 +180,7 @@ where
             }
             _ = look.tick() => match activity.fate(Instant::now(), &shared.limits, heads_one_at_a_time) {
                 Fate::Keep => {}
-                Fate::Stalled => return,
+                Fate::Stalled => return shared.tell(STALLED, host.as_deref(), address),
                 Fate::Idle => {
                     connection.as_mut().graceful_shutdown();
                     let _ = timeout(Duration::from_secs(1), connection.as_mut()).await;
@@ -203,13 +227,23 @@ async fn answer(
     let handshake = named.map(|named| Handshake { name: peer.server_name.as_deref(), named });
     let service = admit(&request, handshake, &shared.limits, &shared.table);
     let address = shared.trust.client(peer.address, request.headers());
-    let mut response = match (service, address) {
+    let tell = |away| {
+        let from = *address.as_ref().unwrap_or(&peer.address);
+        shared.tell(away, named_host(&request, &shared.table).as_deref(), from);
+    };
+    let mut response = match (service, &address) {
         (Ok(service), Ok(address)) => {
-            peer.address = address;
+            peer.address = *address;
             service.answer(prepare(request, peer, shared.limits.body, Arc::clone(&finished))).await
         }
-        (Err(turned), _) => turn_away(turned),
-        (_, Err(_)) => turn_away(Turned(StatusCode::BAD_REQUEST, "the forwarded address is not one")),
+        (Err(turned), _) => {
+            tell(Away { check: turned.check(), why: turned.1 });
+            turn_away(turned)
+        }
+        (_, Err(_)) => {
+            tell(GARBLED);
+            turn_away(Turned(StatusCode::BAD_REQUEST, GARBLED.why))
+        }
     };
     // What is left of the body, or was said too early on a stream that was not to be, is not the next request.
     let dangling = wants_upgrade || !finished.load(Ordering::Acquire) || shared.stopping.is_cancelled();

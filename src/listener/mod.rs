@@ -14,10 +14,13 @@ mod host;
 mod proxy_protocol;
 mod status;
 mod tls;
+mod turned;
 
-use std::{net::IpAddr, net::SocketAddr, time::Duration};
+use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls_pki_types::CertificateDer;
+
+use crate::audit::Refused;
 
 pub use accept::Listener;
 pub use address::{ProxyProtocol, Trust};
@@ -39,6 +42,9 @@ pub struct Peer {
     /// Whether the connection is TLS.
     pub secure: bool,
 }
+
+/// Where the listener tells of what it turns away.
+pub type Turning = Arc<dyn Fn(Refused<'_>) + Send + Sync>;
 
 /// What to listen on, and how patiently.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use http::{HeaderMap, Method, header};
 use tower_sessions::Session;
 
-use super::{Portal, PortalFault, destination::Destination};
+use super::{Portal, PortalFault, destination::Destination, refusal::Known};
 use crate::{
     identity::{NotPresented, Visit},
     listener::Peer,
@@ -42,8 +42,14 @@ impl FromRequestParts<Portal> for AtLeastHalf {
 
     async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, PortalFault> {
         match from_session(parts, portal).await {
-            Ok(caller) => Ok(Self(caller)),
-            Err(why) => Err(turned_away(parts, why.into()).await),
+            Ok(caller) => {
+                known(parts).is(&caller);
+                Ok(Self(caller))
+            }
+            Err(why) => {
+                known(parts).is_nobody(why.to_string());
+                Err(turned_away(parts, why.into()).await)
+            }
         }
     }
 }
@@ -65,9 +71,22 @@ impl FromRequestParts<Portal> for Bearer {
 
     async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, PortalFault> {
         let Visitor(visit) = Visitor::from_request_parts(parts, portal).await?;
-        let token = bearer(&parts.headers).ok_or(PortalFault::NobodyHere)?;
-        Ok(Self(portal.callers.from_token(token, visit.address).await?))
+        let token = bearer(&parts.headers).ok_or(NotPresented::Nothing);
+        let caller = match token {
+            Ok(token) => portal.callers.from_token(token, visit.address).await,
+            Err(nothing) => Err(nothing),
+        };
+        match &caller {
+            Ok(caller) => known(parts).is(caller),
+            Err(why) => known(parts).is_nobody(why.to_string()),
+        }
+        Ok(Self(caller?))
     }
+}
+
+/// Where the outer layers learn who asks.
+fn known(parts: &Parts) -> Known {
+    parts.extensions.get::<Known>().cloned().unwrap_or_default()
 }
 
 /// The session's caller, if it has one.

@@ -20,10 +20,14 @@ use super::{
     destination::Destination,
     entry_words::display,
     page::{CommandLinePage, Frame, show},
+    refusal::TARGET,
     sign_in::{onward, onward_page},
     words,
 };
-use crate::model::{AssuranceLevel, Caller, PortalAction, RequestId, Timestamp};
+use crate::{
+    audit::Refused,
+    model::{AssuranceLevel, Caller, PortalAction, RequestId, Timestamp},
+};
 
 /// What the command line asks with.
 #[derive(Deserialize)]
@@ -108,6 +112,9 @@ pub async fn answer(
     let fits = |ask: &Ask| ask.id == answered.request && now.since(ask.at) <= PATIENCE;
     let ask = ask.filter(fits).ok_or(GONE)?;
     if answered.answer != "yes" {
+        let (address, request) = (visit.address, Some(visit.request));
+        let refused = Refused { check: "command-line", why: "the person said no", target: TARGET, address, request };
+        portal.refusals.note(Some(&caller), refused);
         return Ok(ask.back("error", "access_denied"));
     }
     let asking = PortalAction::AuthorizeCommandLine;
@@ -116,7 +123,7 @@ pub async fn answer(
         session.insert(KEY, &ask).await.map_err(PortalFault::failure)?;
         Destination::CommandLine.remember(&session).await?;
     }
-    let code = portal.command_lines.authorize(permit?, &ask.challenge).await?;
+    let code = portal.command_lines.authorize(permit?, &ask.challenge).await.map_err(PortalFault::recorded)?;
     Ok(ask.back("code", &code))
 }
 

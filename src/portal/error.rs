@@ -8,7 +8,7 @@ use std::{error::Error, sync::Arc};
 
 use axum::{
     Json,
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
@@ -16,8 +16,10 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 
 use super::{
+    Portal,
     guard::Stranger,
     page::{AskedFromElsewherePage, DeniedPage, ErrorPage, Frame, Link, show},
+    refusal::Asking,
 };
 use crate::{
     access::Refusal,
@@ -40,8 +42,8 @@ pub enum PortalFault {
     Denied(Box<Denied>),
     /// Denial for now: the rules ask for a fresh passkey. Recorded.
     StepUp(Box<Decision>),
-    /// Denial: what was shown does not prove it. Recorded where it counts.
-    Unproven(String),
+    /// Denial: what was shown does not prove it.
+    Unproven(String, Recorded),
     /// Bad request.
     BadRequest(&'static str),
     /// Bad request: not even of the form that is read here.
@@ -56,6 +58,15 @@ pub enum PortalFault {
     Slow,
     /// Failure of ours.
     Failure(String),
+}
+
+/// Whether a refusal is in the log when the portal hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The room that refused has recorded it.
+    Already,
+    /// Nobody has.
+    NotYet,
 }
 
 /// What a denied person is told.
@@ -79,11 +90,19 @@ impl PortalFault {
         Self::Failure(fault.to_string())
     }
 
+    /// A refusal by a room that records its refusals itself.
+    pub fn recorded(fault: impl Into<Self>) -> Self {
+        match fault.into() {
+            Self::Unproven(sentence, _) => Self::Unproven(sentence, Recorded::Already),
+            other => other,
+        }
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::Stranger(Stranger::TwoCookies) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NobodyHere | Self::HalfWay => StatusCode::UNAUTHORIZED,
-            Self::Stranger(_) | Self::Denied(_) | Self::StepUp(_) | Self::Unproven(_) => StatusCode::FORBIDDEN,
+            Self::Stranger(_) | Self::Denied(_) | Self::StepUp(_) | Self::Unproven(..) => StatusCode::FORBIDDEN,
             Self::Malformed(status) => *status,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
@@ -104,7 +123,7 @@ impl PortalFault {
             Self::HalfWay => "Your passkey is missing yet",
             Self::Denied(_) => "Not allowed",
             Self::StepUp(_) => "Your passkey is asked for again",
-            Self::Unproven(_) => "That proves nothing",
+            Self::Unproven(..) => "That proves nothing",
             Self::BadRequest(_) | Self::Malformed(_) => "That request makes no sense",
             Self::NotFound => "There is nothing here",
             Self::Provider(_) => "The sign-in provider does not answer as it should",
@@ -126,7 +145,7 @@ impl PortalFault {
             Self::HalfWay => "Use your passkey to finish signing in.".to_owned(),
             Self::Denied(denied) => denied.decision.sentence(),
             Self::StepUp(decision) => decision.sentence(),
-            Self::Unproven(sentence) => sentence.clone(),
+            Self::Unproven(sentence, _) => sentence.clone(),
             Self::BadRequest(what) => (*what).to_owned(),
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
@@ -149,7 +168,7 @@ impl PortalFault {
             Self::HalfWay => "half-signed-in",
             Self::Denied(_) => "denied",
             Self::StepUp(_) => "step-up",
-            Self::Unproven(_) => "unproven",
+            Self::Unproven(..) => "unproven",
             Self::BadRequest(_) | Self::Malformed(_) => "bad-request",
             Self::NotFound => "not-found",
             Self::Provider(_) => "provider",
@@ -189,8 +208,9 @@ struct Reader {
     request: Option<RequestId>,
 }
 
-/// The layer that gives a fault its page or its problem document.
-pub async fn put_into_words(request: Request, next: Next) -> Response {
+/// The layer that gives a fault its page or its problem document, and the log its entry.
+pub async fn put_into_words(State(portal): State<Portal>, mut request: Request, next: Next) -> Response {
+    let asking = Asking::of(&mut request);
     let reader = Reader {
         path: request.uri().path().to_owned(),
         address: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
@@ -202,6 +222,7 @@ pub async fn put_into_words(request: Request, next: Next) -> Response {
     let fault = response.extensions_mut().remove::<Arc<PortalFault>>().or_else(|| not_even_read(&response));
     let Some(fault) = fault else { return response };
     fault.report(reader.request);
+    asking.note(&portal, &reader.path, &fault);
     let mut worded = if reader.program { problem(&fault, &reader) } else { page(&fault, &reader) };
     for cookie in response.headers().get_all(header::SET_COOKIE) {
         worded.headers_mut().append(header::SET_COOKIE, cookie.clone());
@@ -302,7 +323,7 @@ impl From<IdentityFault> for PortalFault {
     fn from(fault: IdentityFault) -> Self {
         match fault {
             IdentityFault::Denied(Denial::LoginEnded) => Self::NobodyHere,
-            IdentityFault::Denied(denial) => Self::Unproven(denial.to_string()),
+            IdentityFault::Denied(denial) => Self::Unproven(denial.to_string(), Recorded::NotYet),
             IdentityFault::BadRequest(what) => Self::BadRequest(what),
             IdentityFault::Provider(why) => Self::Provider(why),
             IdentityFault::Credential(fault) => fault.into(),
@@ -316,7 +337,7 @@ impl From<CredentialFault> for PortalFault {
     fn from(fault: CredentialFault) -> Self {
         match fault {
             CredentialFault::LoginEnded => Self::NobodyHere,
-            CredentialFault::NotPermitted => Self::Unproven(fault.to_string()),
+            CredentialFault::NotPermitted => Self::Unproven(fault.to_string(), Recorded::Already),
             CredentialFault::BadRequest(what) => Self::BadRequest(what),
             CredentialFault::Store(_) | CredentialFault::Unrecorded(_) => Self::Unavailable(fault.to_string()),
             fault => Self::failure(fault),

@@ -85,7 +85,7 @@ impl PortalState {
         let own = row.person == caller.person;
         let action = PortalAction::EndSession { login, owner: row.identity };
         let permit = self.ask(caller, request, Action::Portal(action)).await?;
-        self.logins.end_permitted(permit).await?;
+        self.logins.end_permitted(permit).await.map_err(PortalFault::recorded)?;
         Ok(own)
     }
 

@@ -20,6 +20,7 @@ mod home;
 mod log;
 pub mod page;
 mod passkey;
+mod refusal;
 mod sign_in;
 mod state;
 mod words;
@@ -121,7 +122,7 @@ pub fn router(portal: Portal) -> Router {
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(portal.clone(), headers::name_request))
         .layer(from_fn_with_state(portal.clone(), headers::dress))
-        .layer(from_fn(error::put_into_words))
+        .layer(from_fn_with_state(portal.clone(), error::put_into_words))
         .layer(from_fn(headers::limit_time))
         .layer(from_fn_with_state(portal.clone(), guard::guard))
         .layer(DefaultBodyLimit::max(headers::LARGEST_BODY))

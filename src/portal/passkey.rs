@@ -61,7 +61,8 @@ pub async fn finish(
     Json(answer): Json<PublicKeyCredential>,
 ) -> Result<Json<Value>, PortalFault> {
     let ceremony = ceremony_in(&session).await?;
-    portal.passkeys.finish_assertion(&caller, ceremony, &answer, &visit).await?;
+    let asserted = portal.passkeys.finish_assertion(&caller, ceremony, &answer, &visit).await;
+    asserted.map_err(PortalFault::recorded)?;
     gained(&session).await
 }
 

@@ -77,7 +77,7 @@ pub async fn callback(
     let ceremony: Option<CeremonyId> = session.remove(CEREMONY).await.map_err(PortalFault::failure)?;
     let ceremony =
         ceremony.ok_or(PortalFault::BadRequest("No sign-in has begun in this browser. Please begin again."))?;
-    let half = portal.logins.finish(ceremony, &answer, &visit).await?;
+    let half = portal.logins.finish(ceremony, &answer, &visit).await.map_err(PortalFault::recorded)?;
     let before: Option<LoginId> = session.get(LOGIN).await.map_err(PortalFault::failure)?;
     if let Some(before) = before {
         portal.logins.end(before, None, "signed in again").await?;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     access::{Gate, Permit},
-    audit::entry::summary,
+    audit::{Refusals, entry::summary},
     config::Settings,
     credential::Issuer,
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Sessions},
@@ -31,6 +31,8 @@ pub struct PortalState {
     pub pool: PgPool,
     /// May they?
     pub gate: Gate,
+    /// What is refused before that question is asked.
+    pub refusals: Refusals,
     /// Who is it?
     pub callers: Callers,
     /// Logins.

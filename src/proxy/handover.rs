@@ -42,25 +42,33 @@ pub(super) async fn reserved(
     parts: &Parts,
     method: Method,
     path: &CanonicalPath,
+    request: RequestId,
 ) -> Option<Response<ResponseBody>> {
     let name = path.as_str().strip_prefix(OURS).or((path.as_str() == "/.bailiwick").then_some(""))?;
+    let refuse = |check, status, text: &'static str| {
+        if let Some(peer) = parts.extensions.get::<Peer>() {
+            door.note(None, check, text, peer.address, request);
+        }
+        plain(status, text)
+    };
     Some(match (name, method) {
-        ("handover", Method::Get) => finish(door, parts).await,
+        ("handover", Method::Get) => finish(door, parts, request).await,
         ("sign-out", Method::Post) => sign_out(door, parts).await,
-        ("handover" | "sign-out", _) => plain(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed."),
-        _ => plain(StatusCode::NOT_FOUND, "There is nothing here."),
+        ("handover" | "sign-out", _) => refuse("method", StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed."),
+        _ => refuse("address", StatusCode::NOT_FOUND, "There is nothing here."),
     })
 }
 
 /// Back from the portal: the code for a cookie of the app's own.
-async fn finish(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
+async fn finish(door: &WebDoor, parts: &Parts, request: RequestId) -> Response<ResponseBody> {
     const AGAIN: &str = "This sign-in has expired, or began in another browser or tab. Open the app again.";
+    let Some(peer) = parts.extensions.get::<Peer>() else { return plain(StatusCode::BAD_REQUEST, AGAIN) };
     let query = parts.uri.query().unwrap_or_default();
     let code = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "code").map(|(_, code)| code);
     let (Some(code), Some(nonce)) = (code, cookies::one(&parts.headers, cookies::NONCE)) else {
+        door.note(None, "handover", "the code, or the browser's own half of it, is missing", peer.address, request);
         return plain(StatusCode::BAD_REQUEST, AGAIN);
     };
-    let Some(peer) = parts.extensions.get::<Peer>() else { return plain(StatusCode::BAD_REQUEST, AGAIN) };
     let redeemed = match door.rooms.handovers.redeem(&door.app, &code, nonce).await {
         Ok(cookie) => arrived(door, &cookie.value, peer.address).await.map(|()| cookie),
         Err(fault) => Err(fault),
@@ -75,12 +83,12 @@ async fn finish(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
             response
         }
         Err(fault @ (IdentityFault::Denied(_) | IdentityFault::BadRequest(_))) => {
-            let request = RequestId::random(door.rooms.entropy.as_ref());
-            door.rooms.refusals.note("handover", fault.to_string(), door.app.as_str(), peer.address, request);
+            door.note(None, "handover", &fault.to_string(), peer.address, request);
             plain(StatusCode::BAD_REQUEST, AGAIN)
         }
         Err(fault) => {
             tracing::error!(%fault, app = %door.app, "a hand-over failed");
+            door.note(None, "unavailable", "the hand-over could not be looked up or recorded", peer.address, request);
             plain(StatusCode::SERVICE_UNAVAILABLE, "Sign-in is not possible just now. Try again in a moment.")
         }
     }

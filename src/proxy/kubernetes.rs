@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Refusal},
+    audit::Refused,
     config,
     identity::NotPresented,
     listener::{Peer, RequestBody, ResponseBody, Service},
@@ -70,15 +71,15 @@ impl KubernetesDoor {
         };
         let caller = match self.caller(peer).await {
             Ok(caller) => caller,
-            Err(why) => return self.nobody(&why, id),
+            Err(why) => return self.nobody(&why, peer.address, id),
         };
         let asked = match self.read(&parts, &body) {
             Ok(asked) => asked,
-            Err((check, why)) => return self.refuse(check, why, peer.address, id),
+            Err((check, why)) => return self.refuse(&caller, check, &why, id),
         };
         let permit = match self.rooms.gate.ask(&caller, id, Action::Kubernetes(asked)).await {
             Ok(permit) => permit,
-            Err(refusal) => return self.refused(refusal),
+            Err(refusal) => return self.refused(refusal, peer.address),
         };
         self.pass(permit, Came { headers: parts.headers, body, connection }, id).await
     }
@@ -89,31 +90,37 @@ impl KubernetesDoor {
     }
 
     /// 401 only where another credential would help.
-    fn nobody(&self, why: &NotPresented, id: RequestId) -> Response<ResponseBody> {
+    fn nobody(&self, why: &NotPresented, address: IpAddr, id: RequestId) -> Response<ResponseBody> {
         let login = "run `bailiwick login`, then try again";
+        match why {
+            NotPresented::Unavailable(_) => self.note(None, "unavailable", LOST, address, id),
+            NotPresented::Nothing => self.note(None, "certificate", NO_CERTIFICATE, address, id),
+            why => self.note(None, "certificate", &why.to_string(), address, id),
+        }
         match why {
             NotPresented::Unavailable(fault) => {
                 tracing::error!(%fault, request = %id, "cannot look up who asks");
-                status(
-                    Reason::ServiceUnavailable,
-                    "it cannot be looked up who you are; try again in a moment",
-                    Some(id),
-                )
+                status(Reason::ServiceUnavailable, &format!("{LOST}; try again in a moment"), Some(id))
             }
             NotPresented::WrongScope => status(Reason::Forbidden, &format!("{why}"), Some(id)),
             NotPresented::Nothing => {
                 let command = format!("`bailiwick kube login {}`", self.cluster);
-                status(Reason::Unauthorized, &format!("no client certificate was presented; run {command}"), Some(id))
+                status(Reason::Unauthorized, &format!("{NO_CERTIFICATE}; run {command}"), Some(id))
             }
             _ => status(Reason::Unauthorized, &format!("{why}; {login}"), Some(id)),
         }
     }
 
-    fn refuse(&self, check: &'static str, why: String, address: IpAddr, id: RequestId) -> Response<ResponseBody> {
+    fn refuse(&self, caller: &Caller, check: &'static str, why: &str, id: RequestId) -> Response<ResponseBody> {
         let reason = if check == "method" { Reason::MethodNotAllowed } else { Reason::BadRequest };
-        let response = status(reason, &why, Some(id));
-        self.rooms.refusals.note(check, why, self.cluster.as_str(), address, id);
-        response
+        self.note(Some(caller), check, why, caller.address, id);
+        status(reason, why, Some(id))
+    }
+
+    /// Notes a refusal before the gate.
+    fn note(&self, caller: Option<&Caller>, check: &'static str, why: &str, address: IpAddr, request: RequestId) {
+        let refused = Refused { check, why, target: self.cluster.as_str(), address, request: Some(request) };
+        self.rooms.refusals.note(caller, refused);
     }
 
     /// What the API server would understand; or which check refuses it, and why.
@@ -135,7 +142,7 @@ impl KubernetesDoor {
         Ok(asked)
     }
 
-    fn refused(&self, refusal: Refusal) -> Response<ResponseBody> {
+    fn refused(&self, refusal: Refusal, address: IpAddr) -> Response<ResponseBody> {
         match refusal {
             Refusal::Denied { decision, request } => {
                 status(Reason::Forbidden, &format!("bailiwick: {}", decision.sentence()), Some(request))
@@ -147,6 +154,7 @@ impl KubernetesDoor {
             }
             Refusal::Unavailable { why, request } => {
                 tracing::warn!(why, %request, "a decision cannot be made");
+                self.note(None, "unavailable", why, address, request);
                 status(Reason::ServiceUnavailable, "bailiwick: no decision can be made just now", Some(request))
             }
         }
@@ -176,6 +184,9 @@ impl KubernetesDoor {
         }
     }
 }
+
+const NO_CERTIFICATE: &str = "no client certificate was presented";
+const LOST: &str = "it cannot be looked up who you are";
 
 /// `kubectl --as` and its like, in any spelling.
 fn impersonates(headers: &HeaderMap) -> bool {

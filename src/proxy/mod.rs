@@ -18,7 +18,6 @@ mod kubeconfig;
 mod kubernetes;
 pub mod kubernetes_request;
 mod place;
-mod refused;
 pub mod selector;
 mod status;
 mod target;
@@ -30,14 +29,13 @@ use std::sync::Arc;
 
 use crate::{
     access::Gate,
-    audit::Log,
+    audit::{Log, Refusals},
     identity::{Callers, Handovers},
     model::{Clock, Entropy},
     streams::Streams,
 };
 
 pub use kubernetes::KubernetesDoor;
-pub use refused::Refusals;
 pub use target::TargetFault;
 pub use web::WebDoor;
 

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Refusal},
-    audit::summary,
+    audit::{Refused, summary},
     config::{self, Portal},
     identity::NotPresented,
     listener::{Peer, RequestBody, ResponseBody, Service},
@@ -42,6 +42,13 @@ pub struct WebDoor {
     host: String,
     forward_identity: bool,
     upstream: Arc<Upstream>,
+}
+
+/// A request that has not passed the first checks, and why.
+struct Unfit {
+    status: StatusCode,
+    check: &'static str,
+    why: String,
 }
 
 /// A request that has passed the first checks.
@@ -82,11 +89,16 @@ impl WebDoor {
     async fn answer(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
         let connection = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
         let (parts, body) = request.into_parts();
-        let arrived = match self.first_checks(&parts, &body) {
-            Ok(arrived) => arrived,
-            Err(response) => return *response,
+        let id = RequestId::random(self.rooms.entropy.as_ref());
+        let Some(peer) = parts.extensions.get::<Peer>() else {
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, "no peer", Some(id), None);
         };
-        if let Some(response) = handover::reserved(self, &parts, arrived.method, &arrived.path).await {
+        let address = peer.address;
+        let arrived = match self.first_checks(&parts, &body, id, address) {
+            Ok(arrived) => arrived,
+            Err(unfit) => return self.unfit(unfit, &parts.headers, id, address).await,
+        };
+        if let Some(response) = handover::reserved(self, &parts, arrived.method, &arrived.path, id).await {
             return response;
         }
         let caller = match self.caller(&parts.headers, arrived.address).await {
@@ -109,22 +121,20 @@ impl WebDoor {
     }
 
     /// What can be refused without knowing who asks.
-    fn first_checks(&self, parts: &Parts, body: &RequestBody) -> Result<Arrived, Box<Response<ResponseBody>>> {
-        let request = RequestId::random(self.rooms.entropy.as_ref());
-        let Some(peer) = parts.extensions.get::<Peer>() else {
-            return Err(Box::new(problem(StatusCode::INTERNAL_SERVER_ERROR, "no peer", Some(request), None)));
-        };
-        let refuse = |status, check, why: String| {
-            let response = problem(status, &why, Some(request), None);
-            self.rooms.refusals.note(check, why, self.app.as_str(), peer.address, request);
-            Err(Box::new(response))
-        };
+    fn first_checks(
+        &self,
+        parts: &Parts,
+        body: &RequestBody,
+        request: RequestId,
+        address: IpAddr,
+    ) -> Result<Arrived, Unfit> {
+        let unfit = |status, check, why: &str| Err(Unfit { status, check, why: why.to_owned() });
         let Ok(method) = parts.method.as_str().parse::<Method>() else {
-            return refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "this method is not allowed".to_owned());
+            return unfit(StatusCode::METHOD_NOT_ALLOWED, "method", "this method is not allowed");
         };
         let path = match CanonicalPath::parse(parts.uri.path()) {
             Ok(path) => path,
-            Err(fault) => return refuse(StatusCode::BAD_REQUEST, "path", fault.to_string()),
+            Err(fault) => return unfit(StatusCode::BAD_REQUEST, "path", &fault.to_string()),
         };
         let upgrade = match upgrade::asked(&parts.headers) {
             Upgrade::WebSocket if method == Method::Get => Upgrade::WebSocket,
@@ -132,23 +142,43 @@ impl WebDoor {
         };
         if upgrade != Upgrade::None && !body.is_end_stream() {
             // An app that ignores the body of such a request would read it as a request of its own.
-            let why = "a request that is to become a stream has no body".to_owned();
-            return refuse(StatusCode::BAD_REQUEST, "upgrade", why);
+            return unfit(StatusCode::BAD_REQUEST, "upgrade", "a request that is to become a stream has no body");
         }
         let headers = &parts.headers;
         if upgrade != Upgrade::None && !browser::may_open_stream(headers, &self.origin) {
-            return refuse(StatusCode::FORBIDDEN, "origin", "another site's page may not open streams here".to_owned());
+            return unfit(StatusCode::FORBIDDEN, "origin", "another site's page may not open streams here");
         }
         if !browser::may_change(method, headers, &self.origin) {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                "origin",
-                "another site's page may not change anything here".to_owned(),
-            );
+            return unfit(StatusCode::FORBIDDEN, "origin", "another site's page may not change anything here");
         }
-        let address = peer.address;
         let query = parts.uri.query().map(str::to_owned);
         Ok(Arrived { request, address, method, path, query, upgrade, kind: browser::kind(method, headers) })
+    }
+
+    /// Refuses what is unfit, in the name of whoever shows a session.
+    async fn unfit(
+        &self,
+        unfit: Unfit,
+        headers: &HeaderMap,
+        request: RequestId,
+        address: IpAddr,
+    ) -> Response<ResponseBody> {
+        let caller = self.caller(headers, address).await.ok();
+        self.note(caller.as_ref(), unfit.check, &unfit.why, address, request);
+        problem(unfit.status, &unfit.why, Some(request), None)
+    }
+
+    /// Notes a refusal before the gate.
+    pub(super) fn note(
+        &self,
+        caller: Option<&Caller>,
+        check: &'static str,
+        why: &str,
+        address: IpAddr,
+        request: RequestId,
+    ) {
+        let refused = Refused { check, why, target: self.app.as_str(), address, request: Some(request) };
+        self.rooms.refusals.note(caller, refused);
     }
 
     async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, NotPresented> {
@@ -161,8 +191,10 @@ impl WebDoor {
         if let NotPresented::Unavailable(fault) = why {
             tracing::error!(%fault, request = %arrived.request, "cannot look up who asks");
             let detail = "it cannot be looked up who you are";
+            self.note(None, "unavailable", detail, arrived.address, arrived.request);
             return problem(StatusCode::SERVICE_UNAVAILABLE, detail, Some(arrived.request), None);
         }
+        self.note(None, "app-session", &why.to_string(), arrived.address, arrived.request);
         match arrived.kind {
             Kind::Navigation => handover::begin(self, &arrived.target()),
             Kind::Fetch => {
@@ -173,6 +205,9 @@ impl WebDoor {
     }
 
     fn refused(&self, arrived: &Arrived, caller: &Caller, asked: String, refusal: Refusal) -> Response<ResponseBody> {
+        if let Refusal::Unavailable { why, .. } = &refusal {
+            self.note(None, "unavailable", why, arrived.address, arrived.request);
+        }
         match (refusal, arrived.kind) {
             (Refusal::Denied { decision, request }, Kind::Navigation) => {
                 RefusedPage::new(&self.portal, self.app.as_str(), asked, caller, &decision, request)

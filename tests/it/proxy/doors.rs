@@ -5,11 +5,12 @@ use std::{net::SocketAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use bailiwick::{
+    audit::Refusals,
     config::{self, ClusterAccess, Issuer},
     identity::{Callers, Handovers},
     listener::{HostTable, Limits, Listener, Options, ServerKey, ServerNames, Service, Trust, server_config},
     model::{AppSessionId, Caller, Clock as _, CredentialId, Reach, Scope},
-    proxy::{KubernetesDoor, Refusals, Rooms, WebDoor},
+    proxy::{KubernetesDoor, Rooms, WebDoor},
     store::{app_session, credential},
 };
 use rustls::ClientConfig;
@@ -57,7 +58,7 @@ async fn listen(host: &str, service: Service, names: Option<ServerNames>) -> Soc
     let (http, https) = if names.is_some() { (None, vec![any]) } else { (Some(any), vec![]) };
     let options = Options { http, https, limits: Limits::default(), trust: Trust::default() };
     let names = names.map(|names| Arc::new(ArcSwap::from_pointee(names)));
-    let listener = Listener::bind(&options, names, table).await.unwrap();
+    let listener = Listener::bind(&options, names, table, Arc::new(|_| {})).await.unwrap();
     let address = listener.addresses()[0];
     tokio::spawn(listener.serve(CancellationToken::new()));
     address

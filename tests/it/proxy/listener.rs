@@ -1,8 +1,8 @@
 //! What the listener lets in: one clear request at a time, for one host of ours.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bailiwick::listener::{HostTable, Limits, Listener, Options, Peer, ProxyProtocol, Service, Trust, full};
+use bailiwick::listener::{HostTable, Limits, Listener, Options, Peer, ProxyProtocol, Service, Trust, Turning, full};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tokio::{
@@ -12,12 +12,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{answers, exchange, read_until, status};
+use super::wire::{SOON, answers, exchange, read_until, status};
 
 /// A listener on loopback whose one service says what it got: method, path, client address and body.
 struct Front {
     address: SocketAddr,
     got: UnboundedReceiver<String>,
+    /// What was turned away: check and target.
+    turned: UnboundedReceiver<(&'static str, String)>,
     stop: CancellationToken,
 }
 
@@ -43,11 +45,20 @@ async fn front(limits: Limits, trust: Trust) -> Front {
     let mut table = HostTable::default();
     table.insert("app.test", service).unwrap();
     let options = Options { http: Some("127.0.0.1:0".parse().unwrap()), https: vec![], limits, trust };
-    let listener = Listener::bind(&options, None, table).await.unwrap();
+    let (tell, turned) = unbounded_channel();
+    let turning: Turning = Arc::new(move |away| drop(tell.send((away.check, away.target.to_owned()))));
+    let listener = Listener::bind(&options, None, table, turning).await.unwrap();
     let address = listener.addresses()[0];
     let stop = CancellationToken::new();
     tokio::spawn(listener.serve(stop.clone()));
-    Front { address, got, stop }
+    Front { address, got, turned, stop }
+}
+
+impl Front {
+    /// The next thing that was turned away, which has happened already.
+    async fn away(&mut self) -> (&'static str, String) {
+        tokio::time::timeout(SOON, self.turned.recv()).await.expect("it is told of").expect("the listener lives")
+    }
 }
 
 async fn plain() -> Front {
@@ -84,6 +95,7 @@ async fn what_is_framed_in_doubt_reaches_no_service() {
         assert!([400, 417].contains(&status(&answer)), "{head:?}: {answer}");
         assert_eq!(answers(&answer), 1, "{head:?}: {answer}");
         assert!(front.got.try_recv().is_err(), "{head:?} reached the service");
+        assert_eq!(front.away().await.0, "framing", "{head:?}");
     }
 }
 
@@ -137,6 +149,12 @@ async fn methods_and_targets_that_are_not_ours_are_refused_before_routing() {
     ] {
         let answer = exchange(front.address, &format!("{line}\r\nHost: app.test\r\nConnection: close\r\n\r\n")).await;
         assert_eq!(status(&answer), expected, "{line}: {answer}");
+        let host = if line.contains("evil") { "unknown host" } else { "app.test" };
+        let check = if expected == 400 { "framing" } else { "method" };
+        let (told, target) = front.away().await;
+        assert_eq!(told, check, "{line}");
+        // What no parser reads, and a target that names nobody, is for nobody.
+        assert!(target == host || target == "unknown host", "{line}: {target}");
     }
     for (host, expected) in [
         ("Host: other.test\r\n", 421),
@@ -149,6 +167,9 @@ async fn methods_and_targets_that_are_not_ours_are_refused_before_routing() {
     ] {
         let answer = exchange(front.address, &format!("GET / HTTP/1.1\r\n{host}Connection: close\r\n\r\n")).await;
         assert_eq!(status(&answer), expected, "{host:?}: {answer}");
+        let (told, target) = front.away().await;
+        assert_eq!(told, if expected == 421 { "host" } else { "framing" }, "{host:?}");
+        assert!(target == "unknown host" || host.matches("app.test").count() == 2, "{host:?}: {target}");
     }
     assert!(front.got.try_recv().is_err(), "something reached the service");
 }
@@ -194,6 +215,7 @@ async fn whoever_dawdles_is_hung_up_on() {
     let mut front = front(limits, Trust::default()).await;
     for half in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: app", "PRI * HTTP/2"] {
         assert_eq!(exchange(front.address, half).await, "", "{half:?}");
+        assert_eq!(front.away().await.0, "time", "{half:?}");
     }
     let answer = exchange(front.address, "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 9\r\n\r\nhalf").await;
     assert_eq!(front.got.recv().await.unwrap(), "broken");
@@ -214,7 +236,7 @@ async fn addresses_are_taken_from_listed_proxies_only() {
     exchange(listed.address, &request("X-Forwarded-For: 198.51.100.1, 203.0.113.9\r\n")).await;
     assert!(listed.got.recv().await.unwrap().contains(" 203.0.113.9 "));
     let answer = exchange(listed.address, &request("X-Forwarded-For: a\r\n")).await;
-    assert_eq!(status(&answer), 400);
+    assert_eq!((status(&answer), listed.away().await), (400, ("proxy", "app.test".to_owned())));
 
     let trust = Trust { proxy_protocol: ProxyProtocol::V2, ..trust };
     let mut proxied = front(Limits::default(), trust).await;
@@ -225,6 +247,7 @@ async fn addresses_are_taken_from_listed_proxies_only() {
     stream.write_all(request("").as_bytes()).await.unwrap();
     assert!(proxied.got.recv().await.unwrap().contains(" 203.0.113.7 "));
     assert_eq!(exchange(proxied.address, &request("")).await, "", "a listed peer must begin with the header");
+    assert_eq!(proxied.away().await.0, "proxy");
 }
 
 #[tokio::test]

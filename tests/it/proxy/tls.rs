@@ -5,16 +5,19 @@ use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bailiwick::listener::{
-    HostTable, Limits, Listener, Options, Peer, ServerKey, ServerNames, Service, Trust, full, server_config,
+    HostTable, Limits, Listener, Options, Peer, ServerKey, ServerNames, Service, Trust, Turning, full, server_config,
 };
 use http::{Request, Response};
 use rustls::{ClientConfig, HandshakeKind};
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::AsyncWriteExt,
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     pki::{Authority, dial},
-    wire::{read_until, status},
+    wire::{SOON, read_until, status},
 };
 
 struct Front {
@@ -23,6 +26,8 @@ struct Front {
     public: Authority,
     /// Of client certificates.
     internal: Authority,
+    /// What was turned away: check and target.
+    turned: UnboundedReceiver<(&'static str, String)>,
 }
 
 async fn front() -> Front {
@@ -46,15 +51,22 @@ async fn front() -> Front {
         trust: Trust::default(),
     };
     let names = Arc::new(ArcSwap::from_pointee(names));
-    let listener = Listener::bind(&options, Some(names), table).await.unwrap();
+    let (tell, turned) = unbounded_channel();
+    let turning: Turning = Arc::new(move |away| drop(tell.send((away.check, away.target.to_owned()))));
+    let listener = Listener::bind(&options, Some(names), table, turning).await.unwrap();
     let address = listener.addresses()[0];
     tokio::spawn(listener.serve(CancellationToken::new()));
-    Front { address, public, internal }
+    Front { address, public, internal, turned }
 }
 
 impl Front {
     fn client(&self, pair: Option<&super::pki::Pair>) -> Arc<ClientConfig> {
         Arc::new(self.public.client_config(pair))
+    }
+
+    /// The next thing that was turned away, which has happened already.
+    async fn away(&mut self) -> (&'static str, String) {
+        tokio::time::timeout(SOON, self.turned.recv()).await.expect("it is told of").expect("the listener lives")
     }
 
     async fn ask(&self, config: &Arc<ClientConfig>, name: &str, host: &str) -> std::io::Result<String> {
@@ -80,13 +92,16 @@ async fn client_certificates_are_asked_for_on_cluster_names_only() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_authority_ends_the_handshake() {
-    let front = front().await;
+async fn a_certificate_of_another_authority_ends_the_handshake_and_is_told_of() {
+    let mut front = front().await;
     for other in [Authority::new("internal"), Authority::new("public")] {
         let pair = other.client(&[1; 16]);
         let answer = front.ask(&front.client(Some(&pair)), "cluster.test", "cluster.test").await;
         assert!(answer.is_err(), "{answer:?}");
+        assert_eq!(front.away().await, ("certificate", "cluster.test".to_owned()));
     }
+    let answer = front.ask(&front.client(None), "other.test", "other.test").await;
+    assert!(answer.is_err(), "our own certificate is not that of a host that is not ours: {answer:?}");
     let not_for_clients = front.internal.server(&["cluster.test"]);
     let answer = front.ask(&front.client(Some(&not_for_clients)), "cluster.test", "cluster.test").await;
     assert!(answer.is_err(), "{answer:?}");

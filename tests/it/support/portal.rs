@@ -12,7 +12,7 @@ use std::{
 use axum::{Router, body::Body};
 use bailiwick::{
     access::{Gate, Live},
-    audit::{Limits, Log, Tasks, checkpoint::CheckpointSigner},
+    audit::{Limits, Log, Refusals, Tasks, checkpoint::CheckpointSigner},
     config::Settings,
     credential::{Authority, Issuer, Wrapping, keys},
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Provider, Sessions, session::LOGIN},
@@ -99,6 +99,7 @@ impl TestPortal {
         let state = Arc::new(PortalState {
             settings,
             gate,
+            refusals: Refusals::new(log.clone(), both().0),
             logins: Logins::new(pool.clone(), log.clone(), both().0, both().1, limits.clone(), vec![provider]),
             passkeys: Passkeys::new(&portal, pool.clone(), log.clone(), both().0, both().1).unwrap(),
             handovers: Handovers::new(pool.clone(), both().0, both().1, callers.clone()),
