@@ -65,6 +65,7 @@ impl Collector for Readings {
         let now = [
             ("log_up", "Whether the audit log takes entries", i64::from(self.log.alive())),
             ("log_waiting", "Entries that wait to be recorded", whole(health.waiting)),
+            ("log_gaps", "Times that the audit log could not take entries: alarm above 0", whole(health.gaps)),
             ("log_size", "Entries in the audit log", whole(health.size)),
             ("log_epoch", "How often the log's past was cut and that accepted", whole(health.epoch)),
             (

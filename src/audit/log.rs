@@ -20,7 +20,7 @@ use super::{
     checkpoint::CheckpointSigner,
     position::Position,
     queue::Answer,
-    shared::Shared,
+    shared::{AWAY, FULL, Shared, UNFIT},
     signer::{Signed, Signers},
 };
 use crate::{
@@ -72,8 +72,10 @@ pub struct Health {
     pub state: State,
     /// How many entries wait.
     pub waiting: usize,
-    /// How many entries could not be kept since the start.
+    /// How many entries the log could not take since the start.
     pub lost: u64,
+    /// How many gaps that makes: each has, or will have, an entry that tells of it.
+    pub gaps: u64,
     /// How many entries the log has, as far as this broker knows.
     pub size: u64,
     /// How many of them the newest checkpoint of this broker covers.
@@ -117,14 +119,26 @@ impl Log {
     /// Records `draft`. A receipt means that it is on disk. If the caller goes away or gives up, and the entry is
     /// recorded after all, the log itself adds that nothing was forwarded.
     pub async fn append(&self, draft: Draft) -> Result<Receipt, Unrecorded> {
-        self.shared.expect_up()?;
-        let entry = self.shared.encode(draft)?;
-        let mut waiting = Waiting { shared: &self.shared, answer: self.shared.queue.wait_for(entry)? };
+        let mut waiting = Waiting { shared: &self.shared, answer: self.queued(draft)? };
         match timeout(self.shared.limits.wait, &mut waiting.answer).await {
             Ok(Ok((receipt, _))) => Ok(receipt),
             Ok(Err(_)) => Err(self.shared.expect_up().err().unwrap_or(Unrecorded::Unfit)),
             Err(_) => Err(Unrecorded::TimedOut),
         }
+    }
+
+    /// Queues `draft`, or counts it as lost.
+    fn queued(&self, draft: Draft) -> Result<oneshot::Receiver<Answer>, Unrecorded> {
+        let queued = self.shared.expect_up().and_then(|()| self.shared.encode(draft));
+        let queued = queued.and_then(|entry| self.shared.queue.wait_for(entry));
+        let why = match &queued {
+            Err(Unrecorded::Full) => FULL,
+            Err(Unrecorded::Unfit) => UNFIT,
+            Err(Unrecorded::Down | Unrecorded::Broken) => AWAY,
+            _ => return queued,
+        };
+        self.shared.lose(1, why);
+        queued
     }
 
     /// Makes a change and records it in one transaction: both are there, or neither. `change` may run several times, and
@@ -137,7 +151,7 @@ impl Log {
     }
 
     /// Records `draft` soon, without waiting: for what has happened already. Never blocks. What cannot be kept is counted
-    /// in [`Health::lost`].
+    /// in [`Health::lost`] and told of in one entry when the log is back.
     pub fn note(&self, draft: Draft) {
         self.shared.note(draft);
     }
@@ -164,11 +178,12 @@ impl Log {
 
     /// How the log is doing.
     pub fn health(&self) -> Health {
-        let (waiting, lost) = self.shared.queue.counts();
+        let (lost, gaps) = self.shared.gap.counts();
         Health {
             state: self.shared.state.borrow().clone(),
-            waiting,
+            waiting: self.shared.queue.len(),
             lost,
+            gaps,
             size: self.shared.head.borrow().size,
             epoch: self.shared.head.borrow().epoch,
             signed: self.shared.signed.load(Ordering::Relaxed),

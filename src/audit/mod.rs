@@ -10,6 +10,7 @@ mod columns;
 pub mod cosignature;
 pub mod entry;
 mod event;
+mod gap;
 mod log;
 mod position;
 pub mod proof;

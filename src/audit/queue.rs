@@ -41,7 +41,6 @@ struct Inner {
     entries: VecDeque<Queued>,
     waiting: usize,
     bytes: usize,
-    lost: u64,
     is_closed: bool,
 }
 
@@ -62,24 +61,17 @@ impl Queue {
         Ok(answer)
     }
 
-    /// Takes a note. False: it could not be kept, and was counted.
+    /// Takes a note. False: it could not be kept.
     pub(super) fn note(&self, entry: Unstamped) -> bool {
         let mut inner = self.lock();
         let is_room = inner.entries.len() - inner.waiting < MOST_NOTES && inner.bytes + entry.len() <= MOST_BYTES;
         let is_kept = is_room && !inner.is_closed;
         if is_kept {
             inner.push(Queued { entry, reply: None });
-        } else {
-            inner.lost += 1;
         }
         drop(inner);
         self.arrived.notify_one();
         is_kept
-    }
-
-    /// Counts an entry that could not be kept.
-    pub(super) fn count_lost(&self) {
-        self.lock().lost += 1;
     }
 
     /// Waits until something is there or the queue is closed.
@@ -110,13 +102,16 @@ impl Queue {
         batch
     }
 
-    /// Forgets the entries that nobody waits for any more, so that they take no place while the database is away.
-    pub(super) fn purge(&self) {
+    /// Forgets the entries that nobody waits for any more, so that they take no place while the database is away, and
+    /// says how many they were.
+    pub(super) fn purge(&self) -> u64 {
         let mut inner = self.lock();
         let entries = std::mem::take(&mut inner.entries);
+        let before = entries.len();
         for queued in entries {
             if queued.is_abandoned() { inner.forget(&queued) } else { inner.entries.push_back(queued) }
         }
+        (before - inner.entries.len()) as u64
     }
 
     /// Takes nothing more.
@@ -131,10 +126,9 @@ impl Queue {
         inner.is_closed && inner.entries.is_empty()
     }
 
-    /// How many entries are there, and how many could not be kept since the start.
-    pub(super) fn counts(&self) -> (usize, u64) {
-        let inner = self.lock();
-        (inner.entries.len(), inner.lost)
+    /// How many entries are there.
+    pub(super) fn len(&self) -> usize {
+        self.lock().entries.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,8 +1,11 @@
 //! What the log's handle and its tasks have in common: the queue, the position, the state that others may watch.
 
-use std::sync::{
-    Arc, Mutex as PlainMutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex as PlainMutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use sqlx::{PgConnection, PgPool};
@@ -11,6 +14,7 @@ use tokio::sync::{Mutex, watch};
 use super::{
     Draft, Entry, Event, Limits, Receipt, State, Unrecorded,
     entry::Salt,
+    gap::Gap,
     position::Position,
     queue::{Open, Queue, Queued},
     signer::{Signed, Signers},
@@ -39,6 +43,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) queue: Queue,
     pub(super) open: Open,
+    pub(super) gap: Gap,
     /// Held while a batch is built on the position and committed, by this process alone.
     pub(super) position: Mutex<Position>,
     pub(super) state: watch::Sender<State>,
@@ -72,6 +77,7 @@ impl Shared {
             limits,
             queue: Queue::default(),
             open: Open::default(),
+            gap: Gap::default(),
             head: watch::channel(position.acknowledged()).0,
             position: Mutex::new(position),
             state: watch::channel(State::Up).0,
@@ -94,11 +100,30 @@ impl Shared {
         let kind = draft.event.kind();
         match self.encode(draft).map(|entry| self.queue.note(entry)) {
             Ok(true) => {}
-            Ok(false) => tracing::error!(kind, "an audit entry could not be kept: too many wait"),
+            Ok(false) => {
+                self.lose(1, FULL);
+                tracing::error!(kind, "an audit entry could not be kept: too many wait");
+            }
             Err(_) => {
-                self.queue.count_lost();
+                self.lose(1, UNFIT);
                 tracing::error!(kind, "an audit entry could not be kept: it does not fit");
             }
+        }
+    }
+
+    /// Counts entries that the log did not take.
+    pub(super) fn lose(&self, count: u64, why: &'static str) {
+        self.gap.grow(count, why, self.clock.now());
+    }
+
+    /// Tells of what was lost, if the log is up and nothing more was lost for `rest`.
+    pub(super) fn tell_of_gap(&self, rest: Duration) {
+        let Some(missing) = self.expect_up().ok().and_then(|()| self.gap.take(rest)) else { return };
+        let draft = Draft { caller: None, event: missing.event(), happened_at: self.clock.now(), request: None };
+        if self.encode(draft).is_ok_and(|entry| self.queue.note(entry)) {
+            self.gap.told();
+        } else {
+            self.gap.put_back(missing);
         }
     }
 
@@ -183,6 +208,13 @@ impl Position {
         Acknowledged { epoch: self.epoch, size: self.tree.size(), root: self.tree.root() }
     }
 }
+
+/// Why an entry was lost.
+pub(super) const AWAY: &str = "the log could not be written";
+/// The same.
+pub(super) const FULL: &str = "too many entries waited";
+/// The same.
+pub(super) const UNFIT: &str = "an entry did not fit";
 
 /// Longer entries are refused: whoever sends them could fill the log.
 const LONGEST_LEAF: usize = 64 << 10;

@@ -30,6 +30,7 @@ impl Tasks {
 
     /// Takes no more entries, records what is queued, for at most `patience`, and ends.
     pub async fn stop(mut self, patience: Duration) {
+        self.shared.tell_of_gap(Duration::ZERO);
         self.shared.queue.close();
         let stopped = async {
             let _ = (&mut self.writer).await;

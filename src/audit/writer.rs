@@ -11,7 +11,7 @@ use super::{
     State,
     position::{Astray, Position},
     queue::Queued,
-    shared::Shared,
+    shared::{AWAY, Shared, UNFIT},
 };
 use crate::{
     model::BatchId,
@@ -73,15 +73,20 @@ impl Writer {
         }
     }
 
-    /// Records all of `entries`, however long it takes. Those that nobody waits for any more are left out until they
-    /// have been sent for the first time.
+    /// Records all of `entries`, however long it takes. Those that nobody waits for any more are left out if the
+    /// database was away meanwhile, until they have been sent for the first time.
     async fn record(&mut self, entries: Vec<Queued>) {
         let shared = Arc::clone(&self.shared);
         let mut position = shared.position.lock().await;
         let mut parts = vec![entries];
         while let Some(mut part) = parts.pop() {
+            let was_away = self.connection.is_none();
             self.connect(&mut position).await;
-            part.retain(|queued| !queued.is_abandoned());
+            if was_away {
+                let before = part.len();
+                part.retain(|queued| !queued.is_abandoned());
+                shared.lose((before - part.len()) as u64, AWAY);
+            }
             if part.is_empty() {
                 continue;
             }
@@ -91,7 +96,7 @@ impl Writer {
                 Fate::Committed => shared.arrive(&mut position, after, batch.size, part),
                 Fate::Lost => parts.push(part),
                 Fate::Unfit(fault) if part.len() == 1 => {
-                    shared.queue.count_lost();
+                    shared.lose(1, UNFIT);
                     tracing::error!(%fault, "Postgres refuses an audit entry");
                 }
                 Fate::Unfit(_) => {
@@ -157,6 +162,7 @@ impl Writer {
         self.failing_since = None;
         self.pause = SHORTEST_PAUSE;
         self.shared.set_state(State::Up);
+        self.shared.tell_of_gap(LOOK_EVERY);
     }
 
     /// Lets go of the connection, says what is wrong once it lasts, and waits a little.
@@ -174,7 +180,7 @@ impl Writer {
                 }
             }
         }
-        self.shared.queue.purge();
+        self.shared.lose(self.shared.queue.purge(), AWAY);
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }

@@ -111,7 +111,7 @@ async fn with_the_database_away_everyone_is_refused_in_time_and_it_recovers_by_i
     for n in 10..15 {
         log.note(outcome(n));
     }
-    assert_eq!(log.health().lost, 0);
+    assert_eq!(log.health().lost, 2, "the two decisions that nobody was let in by");
     db.restore().await;
     eventually(async || log.alive().then_some(())).await;
     assert_eq!(log.append(decision(3, Verdict::Deny)).await.map(|receipt| receipt.leaf_index() >= 6), Ok(true));
@@ -120,6 +120,8 @@ async fn with_the_database_away_everyone_is_refused_in_time_and_it_recovers_by_i
     let allowed: Vec<_> =
         entries(&db.pool).await.into_iter().filter(|entry| entry.request == Some(request(2))).collect();
     assert!(allowed.is_empty(), "nobody was told that it was recorded, and it was not");
+    let (lost, why) = gap(&db.pool).await;
+    assert_eq!((lost, why.as_str(), log.health().gaps), (2, "the log could not be written", 1));
 }
 
 #[tokio::test]
@@ -193,7 +195,9 @@ async fn a_full_queue_refuses_and_takes_more_when_it_has_room() {
     held.rollback().await.unwrap();
     first.await.unwrap().unwrap();
     assert!(waiting.join_all().await.iter().all(Result::is_ok));
-    assert_eq!(entries(&db.pool).await.len(), 2 + 4_096);
+    assert_eq!(gap(&db.pool).await, (104, "too many entries waited".to_owned()));
+    assert_eq!(entries(&db.pool).await.len(), 2 + 4_096 + 1);
+    assert_eq!((log.health().lost, log.health().gaps), (104, 1));
 }
 
 #[tokio::test]
@@ -206,7 +210,8 @@ async fn an_entry_that_is_too_long_is_refused_and_stops_nobody() {
     };
     assert_eq!(log.append(draft("x".repeat(1 << 20))).await.unwrap_err(), Unrecorded::Unfit);
     log.append(draft("\0 and \u{1b}[2J are only text".into())).await.map(drop).unwrap();
-    assert_eq!(kinds(&db.pool).await, ["refused"]);
+    assert_eq!(kinds(&db.pool).await.first(), Some(&"refused"));
+    assert_eq!(gap(&db.pool).await, (1, "an entry did not fit".to_owned()));
 }
 
 #[tokio::test]
@@ -299,6 +304,20 @@ async fn a_broker_that_stopped_in_good_order_leaves_nothing_to_clear_up() {
 fn outcome(n: u64) -> Draft {
     let event = Event::Outcome { status: Some(200), received: 0, sent: 5, duration: 9, closed_by: ClosedBy::Upstream };
     Draft { caller: None, event, happened_at: Timestamp::from_micros(7), request: Some(request(n)) }
+}
+
+/// The one gap that the log tells of, once it does: how many entries, and why.
+async fn gap(pool: &PgPool) -> (u64, String) {
+    eventually(async || {
+        let gaps = entries(pool).await.into_iter().filter_map(|entry| match entry.event {
+            Event::Gap { lost, why, .. } => Some((lost, why)),
+            _ => None,
+        });
+        let gaps: Vec<_> = gaps.collect();
+        assert!(gaps.len() < 2, "{gaps:?}");
+        gaps.into_iter().next()
+    })
+    .await
 }
 
 /// Lets everyone read the head and nobody extend it.
