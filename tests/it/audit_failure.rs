@@ -111,7 +111,6 @@ async fn with_the_database_away_everyone_is_refused_in_time_and_it_recovers_by_i
     for n in 10..15 {
         log.note(outcome(n));
     }
-    assert_eq!(log.health().lost, 2, "the two decisions that nobody was let in by");
     db.restore().await;
     eventually(async || log.alive().then_some(())).await;
     assert_eq!(log.append(decision(3, Verdict::Deny)).await.map(|receipt| receipt.leaf_index() >= 6), Ok(true));
@@ -121,7 +120,10 @@ async fn with_the_database_away_everyone_is_refused_in_time_and_it_recovers_by_i
         entries(&db.pool).await.into_iter().filter(|entry| entry.request == Some(request(2))).collect();
     assert!(allowed.is_empty(), "nobody was told that it was recorded, and it was not");
     let (lost, why) = gap(&db.pool).await;
-    assert_eq!((lost, why.as_str(), log.health().gaps), (2, "the log could not be written", 1));
+    // The first was on its way when the database went, and may be there after all.
+    let is_there = entries(&db.pool).await.iter().any(|entry| entry.request == Some(request(1)));
+    assert_eq!((lost, why.as_str()), (if is_there { 1 } else { 2 }, "the log could not be written"));
+    assert_eq!((log.health().lost, log.health().gaps), (lost, 1));
 }
 
 #[tokio::test]
