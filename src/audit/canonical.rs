@@ -5,6 +5,8 @@
 
 mod members;
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser};
 
 use members::Members;
@@ -38,7 +40,7 @@ pub fn to_canonical(value: &impl Serialize) -> Result<Vec<u8>, CanonicalFault> {
 
 /// Adds the canonical bytes of `value` to `out`. After a fault, what was added means nothing.
 pub fn write_canonical(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), CanonicalFault> {
-    value.serialize(&mut Writer { out, members: Members::default() })
+    value.serialize(&mut Writer { out, members: Members::new() })
 }
 
 /// The value that `bytes` stand for, if they are its canonical bytes.
@@ -107,14 +109,18 @@ impl Begun<'_, '_> {
         value.serialize(&mut *self.writer)
     }
 
-    fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), CanonicalFault> {
+    fn member<T: Serialize + ?Sized>(&mut self, key: Cow<'static, str>, value: &T) -> Result<(), CanonicalFault> {
         self.next();
         let start = self.writer.out.len();
-        text(key, self.writer.out);
+        text(&key, self.writer.out);
         self.writer.out.push(b':');
         value.serialize(&mut *self.writer)?;
         self.writer.members.add(key, start..self.writer.out.len());
         Ok(())
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), CanonicalFault> {
+        self.member(Cow::Borrowed(name), value)
     }
 
     fn close_array(self) -> Result<(), CanonicalFault> {
@@ -131,8 +137,33 @@ impl Begun<'_, '_> {
 
 /// Writes `text` in quotes, with only those escapes that must be (RFC 8785, section 3.2.2.2).
 fn text(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 3);
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    if may_need_escapes(text.as_bytes()) {
+        escaped(text.as_bytes(), out)
+    } else {
+        out.extend_from_slice(text.as_bytes())
+    }
+    out.push(b'"');
+}
+
+/// Eight bytes at a time: false only when no byte needs an escape.
+fn may_need_escapes(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let any = |eight: [u8; 8]| {
+        let bytes = u64::from_le_bytes(eight);
+        let (quote, slash) = (bytes ^ (ONES * b'"' as u64), bytes ^ (ONES * b'\\' as u64));
+        let low = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+        let zero = quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash;
+        (low | zero) & (ONES * 0x80) != 0
+    };
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    any(last) || eights.iter().any(|eight| any(*eight))
+}
+
+fn escaped(mut rest: &[u8], out: &mut Vec<u8>) {
     while let Some(at) = rest.iter().position(|byte| is_escaped(*byte)) {
         let (plain, escaped) = rest.split_at(at);
         out.extend_from_slice(plain);
@@ -153,7 +184,6 @@ fn text(text: &str, out: &mut Vec<u8>) {
         rest = after;
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 const fn is_escaped(byte: u8) -> bool {
@@ -264,7 +294,7 @@ impl<'w, 'o> Serializer for &'w mut Writer<'o> {
         value: &T,
     ) -> Result<(), CanonicalFault> {
         let mut object = self.begin(b"{", b"}");
-        object.member(name, value)?;
+        object.field(name, value)?;
         object.close_object()
     }
 
@@ -335,8 +365,8 @@ compound! {
     SerializeTuple serialize_element item close_array;
     SerializeTupleStruct serialize_field item close_array;
     SerializeTupleVariant serialize_field item close_array;
-    SerializeStruct serialize_field (name) member close_object;
-    SerializeStructVariant serialize_field (name) member close_object;
+    SerializeStruct serialize_field (name) field close_object;
+    SerializeStructVariant serialize_field (name) field close_object;
 }
 
 impl ser::SerializeMap for Begun<'_, '_> {
@@ -358,7 +388,7 @@ impl ser::SerializeMap for Begun<'_, '_> {
     ) -> Result<(), CanonicalFault> {
         // Only text is a key; whatever else it may be, it does not read back as text.
         let key: String = serde_json::from_slice(&serde_json::to_vec(key)?)?;
-        self.member(&key, value)
+        self.member(Cow::Owned(key), value)
     }
 
     fn end(self) -> Result<(), CanonicalFault> {
