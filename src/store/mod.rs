@@ -132,14 +132,16 @@ pub fn take_up_new_url(pool: &PgPool, settings: &Database) -> Result<(), StoreFa
 fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreFault> {
     let url = url.read()?;
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| StoreFault::Url)?;
+    // A broker that is stopped in the middle of a change loses its transaction before those who wait for the same row
+    // lose their patience.
     Ok(options
         .application_name("bailiwick")
         .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
         .log_statements(tracing::log::LevelFilter::Trace)
         .options([
             ("statement_timeout", "10s"),
-            ("lock_timeout", "5s"),
-            ("idle_in_transaction_session_timeout", "15s"),
+            ("lock_timeout", "8s"),
+            ("idle_in_transaction_session_timeout", "4s"),
             ("timezone", "UTC"),
         ]))
 }
