@@ -144,7 +144,7 @@ fn is_final(fault: &sqlx::Error) -> bool {
 }
 
 /// How often the whole is tried, when other brokers are faster.
-const MOST_TRIES: u32 = 16;
+const MOST_TRIES: u32 = 32;
 
 /// The longest that one round trip may take.
 const COMMIT: Duration = Duration::from_secs(5);

@@ -92,9 +92,7 @@ impl Position {
             if steps.is_empty() {
                 return Err(Astray::Broken(format!("no batch follows {} entries", self.tree.size())));
             }
-            for step in steps {
-                self.walk(&step)?;
-            }
+            self.walk(&steps)?;
         }
         self.is_stale = false;
         Ok(self.tree.size() != known)
@@ -153,8 +151,12 @@ impl Position {
         (batch, after)
     }
 
-    /// Follows one batch of another broker.
-    fn walk(&mut self, step: &Step) -> Result<(), Astray> {
+    /// Follows batches of other brokers, which come after this head.
+    pub(super) fn walk(&mut self, steps: &[Step]) -> Result<(), Astray> {
+        steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Astray> {
         let broken = |what: &str| Astray::Broken(format!("the batch up to {} entries {what}", step.head.size));
         if step.head.epoch != self.epoch || step.parent_size != Some(self.tree.size()) {
             return Err(broken("does not follow the one before it"));

@@ -88,12 +88,13 @@ impl Queue {
         }
     }
 
-    /// Takes all that is there, up to the size of a batch, in the order in which it came.
-    pub(super) fn take(&self) -> Vec<Queued> {
+    /// Takes all that is there, up to the size of a batch that has so many already, in the order in which it came.
+    pub(super) fn take(&self, already: usize) -> Vec<Queued> {
         let mut inner = self.lock();
-        let mut batch = Vec::with_capacity(inner.entries.len().min(MOST_IN_BATCH));
+        let room = MOST_IN_BATCH.saturating_sub(already);
+        let mut batch = Vec::with_capacity(inner.entries.len().min(room));
         let mut bytes = 0;
-        while batch.len() < MOST_IN_BATCH && bytes < MOST_BYTES_IN_BATCH {
+        while batch.len() < room && bytes < MOST_BYTES_IN_BATCH {
             let Some(queued) = inner.entries.pop_front() else { break };
             inner.forget(&queued);
             bytes += queued.entry.len();

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::BatchId,
-    store::{StoreFault, entry, entry::Batch, head},
+    store::{StoreFault, entry, entry::Batch},
 };
 
 /// See the head of this file.
@@ -49,7 +49,9 @@ impl Writer {
                 self.look().await;
                 continue;
             }
-            let entries = shared.queue.take();
+            // Those who were told just now hand in their next entry first, and share this batch.
+            tokio::task::yield_now().await;
+            let entries = shared.queue.take(0);
             if !entries.is_empty() {
                 self.record(entries).await;
             }
@@ -94,7 +96,10 @@ impl Writer {
             let (batch, after) = position.extended(&part, id, shared.broker, shared.clock.now());
             match self.commit(&mut position, &batch).await {
                 Fate::Committed => shared.arrive(&mut position, after, batch.size, part),
-                Fate::Lost => parts.push(part),
+                Fate::Lost => {
+                    part.append(&mut shared.queue.take(part.len()));
+                    parts.push(part);
+                }
                 Fate::Unfit(fault) if part.len() == 1 => {
                     shared.lose(1, UNFIT);
                     tracing::error!(%fault, "Postgres refuses an audit entry");
@@ -138,14 +143,17 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let db = self.connected().await?;
         shared.ensure_partitions(db, batch.recorded_at).await?;
-        if entry::append_batch(&mut *db, batch).await? {
-            return Ok(Fate::Committed);
-        }
+        let after = entry::extend_log(&mut *db, batch).await?;
+        let Some(first) = after.first() else { return Ok(Fate::Committed) };
         // Another broker was faster, or this very batch was there already when its COMMIT seemed to fail.
-        if head::batch_after(&mut *db, batch.epoch, batch.size).await? == Some(batch.id) {
+        if first.head.batch == batch.id {
             return Ok(Fate::Committed);
         }
-        position.follow(db).await?;
+        if first.parent_size == Some(position.tree.size()) && first.head.epoch == position.epoch {
+            position.walk(&after)?;
+        } else {
+            position.follow(db).await?;
+        }
         Ok(Fate::Lost)
     }
 

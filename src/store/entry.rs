@@ -1,4 +1,4 @@
-//! The entries of the audit log: added in batches through `append_batch`, read by leaf index.
+//! The entries of the audit log: added in batches through `extend_log`, read by leaf index.
 //! Rows carry leaf bytes and derived columns; what they mean is the audit room's to say.
 
 use sqlx::{
@@ -9,7 +9,11 @@ use sqlx::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{StoreFault, expect_rows, natural, stored};
+use super::{
+    StoreFault, expect_rows,
+    head::{Step, StepRow, read_step},
+    natural, stored,
+};
 use crate::model::{BatchId, BrokerId, PersonId, RequestId, Timestamp};
 
 /// A batch that is to extend the log, if its head still is what it was built on. Vectors run in parallel.
@@ -124,13 +128,16 @@ pub async fn ensure_partitions(db: impl PgExecutor<'_>, moment: Timestamp) -> Re
     Ok(())
 }
 
-/// Extends the log. False: its head is another by now, and nothing was written.
-pub async fn append_batch(db: impl PgExecutor<'_>, batch: &Batch) -> Result<bool, StoreFault> {
+/// Extends the log, and returns nothing. Otherwise nothing was written, and the answer is what came after the head that
+/// the batch was built on, oldest first: maybe this very batch, if it was there already; or the newest head, if nothing
+/// came after it.
+pub async fn extend_log(db: impl PgExecutor<'_>, batch: &Batch) -> Result<Vec<Step>, StoreFault> {
     let query = sqlx::query(
-        "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        "select epoch, size, origin, root, edge, batch, recorded_at, parent_size, hashes
+           from extend_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     );
-    let row = bind(query, batch).fetch_one(db).await?;
-    Ok(row.try_get(0)?)
+    let rows = bind(query, batch).fetch_all(db).await?;
+    rows.iter().map(|row| read_step(StepRow::from_row(row)?)).collect()
 }
 
 /// Leaves a batch to be appended when this transaction commits; a COMMIT that comes too late fails with 40001. Returns

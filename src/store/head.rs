@@ -1,4 +1,4 @@
-//! The head of the log's tree: a row for each batch, the newest one in force. Added through `append_batch` alone.
+//! The head of the log's tree: a row for each batch, the newest one in force. Added through `extend_log` alone.
 //! Leaves to the audit room what a head means and whether it continues what was seen before.
 
 use sqlx::PgExecutor;
@@ -39,7 +39,7 @@ pub struct Step {
 }
 
 type HeadRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, OffsetDateTime);
-type StepRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, OffsetDateTime, i64, Vec<u8>);
+pub(super) type StepRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, OffsetDateTime, i64, Vec<u8>);
 
 /// Whether Postgres runs with `setting` on, as far as durability goes.
 pub async fn is_on(db: impl PgExecutor<'_>, setting: &'static str) -> Result<bool, StoreFault> {
@@ -137,7 +137,9 @@ fn read_head((epoch, size, origin, root, edge, batch, recorded_at): HeadRow) -> 
     })
 }
 
-fn read_step((epoch, size, origin, root, edge, batch, at, parent_size, hashes): StepRow) -> Result<Step, StoreFault> {
+pub(super) fn read_step(
+    (epoch, size, origin, root, edge, batch, at, parent_size, hashes): StepRow,
+) -> Result<Step, StoreFault> {
     let head = read_head((epoch, size, origin, root, edge, batch, at))?;
     Ok(Step { head, parent_size: u64::try_from(parent_size).ok(), hashes })
 }

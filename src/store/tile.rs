@@ -1,4 +1,4 @@
-//! Complete tiles of the log's tree (C2SP tlog-tiles). Added through `append_batch` alone.
+//! Complete tiles of the log's tree (C2SP tlog-tiles). Added through `extend_log` alone.
 
 use sqlx::PgExecutor;
 
