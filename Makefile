@@ -1,6 +1,6 @@
 # What people run, and what the CI runs: the same.
 
-.PHONY: help demo demo-kubernetes test check supply
+.PHONY: help demo demo-kubernetes test fire bench-audit check supply
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -28,6 +28,14 @@ test: ## install what the tests need, and run all of them
 	@tests/install demo browser provider evidence kubernetes
 	@echo "==> test: build and run"
 	@cargo test --locked --quiet
+
+fire: ## kill brokers and Postgres at random points under load, 200 rounds, and break the database in other ways (needs root)
+	@tests/install demo
+	@FIRE_ROUNDS=$${FIRE_ROUNDS:-200} cargo test --locked --quiet --test it fire:: -- --nocapture --include-ignored --test-threads=1 $(ARGS)
+
+bench-audit: ## how fast the log makes entries durable, beside plain COPY into the same Postgres (ARGS="--rounds 5")
+	@tests/install demo
+	@cargo bench --locked --bench audit -- $(ARGS)
 
 check: ## formatting, lints, documentation, the rules of the house
 	@.ci/check

@@ -91,7 +91,7 @@ fn as_unprivileged() -> Command {
 }
 
 /// The newest installed server, or the one on the PATH.
-fn postgres_bin() -> Option<PathBuf> {
+pub fn postgres_bin() -> Option<PathBuf> {
     let mut installed: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

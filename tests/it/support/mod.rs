@@ -28,6 +28,8 @@ pub mod portal;
 pub mod provider;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod rows;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod server;
 pub mod upstream;
 
 use std::time::Duration;

@@ -45,6 +45,11 @@ pub fn identity(subject: &str) -> Identity {
 
 /// Half a login of `subject`, begun at [`NOON`].
 pub async fn half_login(pool: &PgPool, subject: &str) -> Caller {
+    half_login_at(pool, subject, NOON).await
+}
+
+/// The same, begun at `now`.
+pub async fn half_login_at(pool: &PgPool, subject: &str, now: Timestamp) -> Caller {
     let entropy = SystemEntropy;
     let handle = uuid::Builder::from_random_bytes({
         let mut bytes = [0; 16];
@@ -52,7 +57,7 @@ pub async fn half_login(pool: &PgPool, subject: &str) -> Caller {
         bytes
     });
     let identity = identity(subject);
-    let person = person::admit(pool, PersonId::random(&entropy), handle.into_uuid(), &identity, NOON).await.unwrap();
+    let person = person::admit(pool, PersonId::random(&entropy), handle.into_uuid(), &identity, now).await.unwrap();
     let new = login::NewLogin {
         id: LoginId::random(&entropy),
         person: person.id,
@@ -61,8 +66,8 @@ pub async fn half_login(pool: &PgPool, subject: &str) -> Caller {
         provider_session: None,
         address: HOME,
         agent: "a test".to_owned(),
-        started_at: NOON,
-        expires_at: NOON.plus(limits().absolute),
+        started_at: now,
+        expires_at: now.plus(limits().absolute),
     };
     login::insert(pool, &new).await.unwrap();
     Caller {
@@ -72,7 +77,7 @@ pub async fn half_login(pool: &PgPool, subject: &str) -> Caller {
         login: new.id,
         presented: Presented::Session,
         scope: Scope::Portal,
-        assurance: Assurance { level: AssuranceLevel::Provider, at: NOON },
+        assurance: Assurance { level: AssuranceLevel::Provider, at: now },
         acr: None,
         address: HOME,
     }

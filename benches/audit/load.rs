@@ -1,0 +1,113 @@
+//! Callers who each wait for the receipt of one entry before they hand in the next, spread over one broker or several.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bailiwick::{
+    audit::{Limits, Log, Tasks},
+    model::{BrokerId, SystemClock, SystemEntropy, Verdict},
+};
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+
+use super::{
+    cpu,
+    support::{
+        audit::{decision, signer},
+        server::Server,
+    },
+};
+
+/// Brokers on one database, each with a pool of its own.
+pub struct Brokers {
+    running: Vec<(Log, Tasks)>,
+    owner: PgPool,
+}
+
+/// What was seen.
+pub struct Measured {
+    waits: Vec<u32>,
+    took: Duration,
+    cpu: Duration,
+    rows_each: usize,
+    batches: i64,
+}
+
+impl Measured {
+    pub fn new(mut waits: Vec<u32>, took: Duration, cpu: Duration, rows_each: usize) -> Self {
+        waits.sort_unstable();
+        Self { waits, took, cpu, rows_each, batches: 0 }
+    }
+
+    /// Rows a second.
+    pub fn rate(&self) -> f64 {
+        (self.waits.len() * self.rows_each) as f64 / self.took.as_secs_f64()
+    }
+
+    /// A quantile of the waits, in milliseconds.
+    pub fn wait(&self, quantile: f64) -> f64 {
+        let at = (self.waits.len() as f64 * quantile) as usize;
+        self.waits.get(at.min(self.waits.len().saturating_sub(1))).map_or(f64::NAN, |micros| f64::from(*micros) / 1e3)
+    }
+
+    /// Processor time of this process for each row, in microseconds.
+    pub fn cpu_each(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / (self.waits.len() * self.rows_each) as f64
+    }
+
+    /// Rows in each batch.
+    pub fn batch(&self) -> f64 {
+        self.waits.len() as f64 / self.batches as f64
+    }
+}
+
+impl Brokers {
+    pub async fn open(server: &Server, count: usize) -> Self {
+        let mut running = Vec::new();
+        for _ in 0..count {
+            let limits = Limits { wait: Duration::from_secs(60), ..Limits::default() };
+            let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+            let pool = server.pool("bailiwick_broker", 8);
+            let broker = BrokerId::random(&SystemEntropy);
+            running.push(Log::open(pool, signer(), broker, clock, entropy, limits).await.unwrap());
+        }
+        Self { running, owner: server.pool("postgres", 1) }
+    }
+
+    /// So many callers, for so long.
+    pub async fn append(&self, callers: usize, each: Duration) -> Measured {
+        let (batches, cpu, start) = (self.batches().await, cpu::used(), Instant::now());
+        let mut tasks = JoinSet::new();
+        for caller in 0..callers {
+            let log = self.running[caller % self.running.len()].0.clone();
+            tasks.spawn(async move {
+                let (mut waits, mut nth) = (Vec::new(), 0);
+                while start.elapsed() < each {
+                    let draft = decision(nth << 16 | caller as u64, Verdict::Allow);
+                    let asked = Instant::now();
+                    let receipt = log.append(draft).await.unwrap();
+                    waits.push(asked.elapsed().as_micros() as u32);
+                    assert!(receipt.epoch() == 0);
+                    nth += 1;
+                }
+                waits
+            });
+        }
+        let waits = tasks.join_all().await.concat();
+        let mut measured = Measured::new(waits, start.elapsed(), cpu::used() - cpu, 1);
+        measured.batches = self.batches().await - batches;
+        measured
+    }
+
+    async fn batches(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from head").fetch_one(&self.owner).await.unwrap()
+    }
+
+    pub async fn close(self) {
+        for (_, tasks) in self.running {
+            tasks.stop(Duration::from_secs(30)).await;
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the parts of an entry's way cost on one core, one at a time.
+
+use std::hint::black_box;
+
+use bailiwick::{
+    audit::{
+        Draft, Entry,
+        entry::{Columns, Salt},
+        tile::Tree,
+        tree::leaf_hash,
+    },
+    model::{BrokerId, Entropy, SystemEntropy, Timestamp, Verdict},
+};
+
+use super::{cpu, median, support::audit::decision};
+
+/// Measures and says them.
+pub fn measure() {
+    let broker = BrokerId::random(&SystemEntropy);
+    let entry = |draft: Draft| {
+        let Draft { caller, event, happened_at, request } = draft;
+        let recorded_at = Timestamp::from_micros(1_800_000_000_000_000);
+        Entry { broker, caller, event, happened_at, recorded_at, request, salt: Salt([7; 16]) }
+    };
+    let usual = entry(decision(7, Verdict::Allow));
+    let leaf = usual.leaf().unwrap();
+    println!("parts, in microseconds on one core; a leaf of {} bytes", leaf.len());
+    say("making the draft (the caller's)", || drop(black_box(decision(7, Verdict::Allow))));
+    let salt = || (&SystemEntropy as &dyn Entropy).bytes::<16>();
+    say("the salt", || drop(black_box(salt().to_vec())));
+    say("leaf bytes", || drop(black_box(black_box(&usual).leaf().unwrap())));
+    say("columns", || drop(black_box(Columns::of(black_box(&usual)))));
+    say("leaf hash", || {
+        black_box(leaf_hash(black_box(&leaf)));
+    });
+    let (mut tree, hash) = (Tree::default(), leaf_hash(&leaf));
+    say("its place in the tree", || tree.append(hash, &mut Vec::new()));
+    say("reading the leaf back, and writing it again to compare", || {
+        drop(black_box(Entry::from_leaf(black_box(&leaf)).unwrap()));
+    });
+}
+
+fn say(what: &str, mut part: impl FnMut()) {
+    let batches = (0..15).map(|_| {
+        let start = cpu::used();
+        (0..20_000).for_each(|_| part());
+        (cpu::used() - start).as_secs_f64() * 1e6 / 20_000.0
+    });
+    println!("  {:>6.2}  {what}", median(batches.collect()));
+}
