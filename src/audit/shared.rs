@@ -43,6 +43,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) queue: Queue,
     pub(super) open: Open,
+    salts: std::sync::Mutex<Vec<Salt>>,
     pub(super) gap: Gap,
     /// Held while a batch is built on the position and committed, by this process alone.
     pub(super) position: Mutex<Position>,
@@ -77,6 +78,7 @@ impl Shared {
             limits,
             queue: Queue::default(),
             open: Open::default(),
+            salts: std::sync::Mutex::default(),
             gap: Gap::default(),
             head: watch::channel(position.acknowledged()).0,
             position: Mutex::new(position),
@@ -91,8 +93,18 @@ impl Shared {
 
     /// Encodes what this broker records about `draft`.
     pub(super) fn encode(&self, draft: Draft) -> Result<Unstamped, Unrecorded> {
-        let entry = Unstamped::of(draft, self.broker, Salt(self.entropy.bytes())).map_err(|_| Unrecorded::Unfit)?;
+        let entry = Unstamped::of(draft, self.broker, self.salt()).map_err(|_| Unrecorded::Unfit)?;
         if entry.len() > LONGEST_LEAF { Err(Unrecorded::Unfit) } else { Ok(entry) }
+    }
+
+    /// 128 random bits. Many are drawn at once, because a draw costs more than the bytes do.
+    fn salt(&self) -> Salt {
+        let mut ahead = self.salts.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.is_empty() {
+            let bytes: [u8; SALTS * 16] = self.entropy.bytes();
+            ahead.extend(bytes.as_chunks().0.iter().copied().map(Salt));
+        }
+        ahead.pop().unwrap_or_else(|| Salt(self.entropy.bytes()))
     }
 
     /// Queues `draft`, which nobody waits for.
@@ -218,3 +230,6 @@ pub(super) const UNFIT: &str = "an entry did not fit";
 
 /// Longer entries are refused: whoever sends them could fill the log.
 const LONGEST_LEAF: usize = 64 << 10;
+
+/// How many salts are drawn at once.
+const SALTS: usize = 64;
