@@ -55,7 +55,16 @@ impl Reader {
 
     /// Whether the rules let this person see the entry.
     pub fn may_read(&self, entry: &Entry) -> bool {
-        let traits = Traits::of(entry);
+        self.may(Traits::of(entry))
+    }
+
+    /// Whether they may see bytes in the log that are no entry: for rules, something of the kind `unreadable` that
+    /// happened to the portal.
+    pub fn may_read_unreadable(&self) -> bool {
+        self.may(Traits { kind: "unreadable", verdict: None, owner: None, target: None, places: vec![Place::Portal] })
+    }
+
+    fn may(&self, traits: Traits) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&traits).copied();
         if let Some(answer) = known {
             return answer;

@@ -227,6 +227,7 @@ impl Parts {
             pool: pool.clone(),
             gate: self.gate.clone(),
             refusals: self.refusals.clone(),
+            log: log.clone(),
             callers: self.callers.clone(),
             logins: Logins::new(
                 pool.clone(),

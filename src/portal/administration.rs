@@ -9,6 +9,7 @@ use super::{
     caller::{SignedIn, Visitor},
     home::login_row,
     page::{PolicyFaultWords, PolicyPage, SessionsPage, show},
+    told::told,
     words,
 };
 use crate::model::PortalAction;
@@ -27,8 +28,7 @@ pub async fn sessions(
         frame: portal.frame(&permit, here),
         logins: logins.iter().map(|login| login_row(&portal, login, &caller)).collect(),
     };
-    permit.spend().2.answered(200);
-    Ok(show(StatusCode::OK, &page))
+    Ok(told(permit, show(StatusCode::OK, &page)))
 }
 
 /// GET /policy
@@ -55,8 +55,7 @@ pub async fn policy(
         entities: state.version.entities,
         schema: state.version.schema,
     };
-    permit.spend().2.answered(200);
-    Ok(show(StatusCode::OK, &page))
+    Ok(told(permit, show(StatusCode::OK, &page)))
 }
 
 /// `wiki.cedar:14:1: what is wrong`

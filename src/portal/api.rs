@@ -4,6 +4,7 @@
 use axum::{
     Json,
     extract::{Path, State},
+    response::{IntoResponse as _, Response},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
@@ -14,6 +15,7 @@ use super::{
     Portal, PortalFault, PortalState,
     caller::{Bearer, Visitor},
     entry_words::display,
+    told::told,
 };
 use crate::{
     access::Permit,
@@ -51,11 +53,10 @@ pub async fn status(
     State(portal): State<Portal>,
     Visitor(visit): Visitor,
     Bearer(caller): Bearer,
-) -> Result<Json<Value>, PortalFault> {
+) -> Result<Response, PortalFault> {
     let permit = portal.ask_home(&caller, &visit).await?;
     let login = portal.logins.login(caller.login).await?.ok_or(PortalFault::NobodyHere)?;
-    permit.spend().2.answered(200);
-    Ok(Json(json!({
+    let status = Json(json!({
         "person": display(&caller.identity),
         "name": caller.identity.name,
         "groups": caller.groups,
@@ -64,7 +65,8 @@ pub async fn status(
         "active_at": login.active_at.to_string(),
         "expires_at": login.expires_at.to_string(),
         "idle_seconds": portal.settings.login.idle.as_secs(),
-    })))
+    }));
+    Ok(told(permit, status.into_response()))
 }
 
 /// POST /api/v1/sign-out
@@ -82,13 +84,12 @@ pub async fn clusters(
     State(portal): State<Portal>,
     Visitor(visit): Visitor,
     Bearer(caller): Bearer,
-) -> Result<Json<Value>, PortalFault> {
+) -> Result<Response, PortalFault> {
     let permit = portal.ask_home(&caller, &visit).await?;
     let open = portal.settings.cluster.iter().filter(|cluster| portal.would_issue(&permit, &cluster.name));
     let authority = portal.server_authority();
     let clusters: Vec<Value> = open.map(|cluster| portal.cluster_words(cluster, authority.as_deref())).collect();
-    permit.spend().2.answered(200);
-    Ok(Json(json!({ "clusters": clusters })))
+    Ok(told(permit, Json(json!({ "clusters": clusters })).into_response()))
 }
 
 /// A certificate that is asked for: the less, the better.
@@ -135,7 +136,7 @@ pub async fn sessions(
     State(portal): State<Portal>,
     Visitor(visit): Visitor,
     Bearer(caller): Bearer,
-) -> Result<Json<Value>, PortalFault> {
+) -> Result<Response, PortalFault> {
     let home = portal.ask_home(&caller, &visit).await?;
     let all = portal.would_allow(&home, Action::Portal(PortalAction::ListSessions));
     let (permit, whose) = if all {
@@ -146,9 +147,8 @@ pub async fn sessions(
         (home, Some(caller.person))
     };
     let rows = portal.logins.live(whose).await?;
-    permit.spend().2.answered(200);
     let sessions: Vec<Value> = rows.iter().map(|row| session_words(row, &caller)).collect();
-    Ok(Json(json!({ "sessions": sessions })))
+    Ok(told(permit, Json(json!({ "sessions": sessions })).into_response()))
 }
 
 /// POST /api/v1/sessions/{id}/end

@@ -1,60 +1,125 @@
-//! An entry of the log in words, made from its leaf bytes and from nothing beside them: an edited column shows nowhere.
+//! An entry of the log as a line, made from its leaf bytes and from nothing beside them: an edited column shows nowhere.
 //! An attacker wrote parts of it (paths, names, agents); the template escapes them, and control characters go here.
 
 use super::{
-    page::{EntryWords, Fact},
+    audit::Links,
+    page::{EntryLine, Value},
     words,
 };
 use crate::{
-    audit::entry::{ClosedBy, Entry, Event, SignInStep, summary},
-    model::{Caller, Context, Decision, PolicyVersion, Reach, Verdict},
+    audit::entry::{Entry, Event, SignInStep, summary},
+    model::{Action, Attributes, Caller, Identity, Scope, Verdict},
 };
 
-/// The words for the leaf at `index`. Bytes that are no entry are shown as what they are.
-pub fn entry_words(index: u64, leaf: &[u8]) -> EntryWords {
-    match Entry::from_leaf(leaf) {
-        Ok(entry) => readable(index, &entry, leaf),
-        Err(_) => unreadable(index, leaf),
-    }
-}
-
-/// `provider/subject`.
-pub fn display(identity: &crate::model::Identity) -> String {
-    format!("{}/{}", identity.provider, identity.subject)
-}
-
-fn readable(index: u64, entry: &Entry, leaf: &[u8]) -> EntryWords {
+/// The line for the leaf at `index`. Bytes that are no entry are shown as what they are.
+pub fn line(index: u64, entry: Option<&Entry>, links: &Links) -> EntryLine {
+    let href = format!("/audit/entries/{index}");
+    let Some(entry) = entry else { return unreadable(index, href) };
     let (badge, tone) = badge(&entry.event);
-    let mut facts = vec![code("Leaf", index.to_string())];
-    facts.extend(facts_of(&entry.event));
-    facts.extend(entry.caller.as_ref().map(caller_facts).unwrap_or_default());
-    facts.extend(entry.request.map(|request| code("Request", request.to_string())));
-    facts.push(plain("Happened", entry.happened_at.to_string()));
-    facts.push(code("Broker", entry.broker.to_string()));
-    EntryWords {
-        time: words::second(entry.recorded_at),
+    EntryLine {
+        href,
+        leaf: index.to_string(),
+        time: words::time_of_day(entry.recorded_at),
         exact: entry.recorded_at.to_string(),
         badge,
         tone,
         asked: visible(&asked(&entry.event)),
-        caller: entry.caller.as_ref().map(|caller| visible(&display(&caller.identity))).unwrap_or_default(),
-        facts,
-        leaf: body(leaf),
+        values: values(entry, links),
+        current: false,
     }
 }
 
-fn unreadable(index: u64, leaf: &[u8]) -> EntryWords {
-    EntryWords {
-        time: "unknown time".to_owned(),
+/// `provider/subject`.
+pub fn display(identity: &Identity) -> String {
+    format!("{}/{}", identity.provider, identity.subject)
+}
+
+/// Control and direction characters, as their code points: what is read must be what is there.
+pub fn visible(text: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    text.chars().map(|c| if hides(c) { format!("\\u{{{:x}}}", u32::from(c)) } else { c.to_string() }).collect()
+}
+
+fn unreadable(index: u64, href: String) -> EntryLine {
+    EntryLine {
+        href,
+        leaf: index.to_string(),
+        time: "unknown".to_owned(),
         exact: String::new(),
         badge: "unreadable".to_owned(),
         tone: "no",
         asked: format!("leaf {index} is not an entry; run `bailiwick audit verify`"),
-        caller: String::new(),
-        facts: vec![code("Leaf", index.to_string())],
-        leaf: hex::encode(leaf),
+        values: Vec::new(),
+        current: false,
     }
 }
+
+/// Who, where, by which rules, from where, in which request: each looks for more of the same.
+fn values(entry: &Entry, links: &Links) -> Vec<Value> {
+    let mut values = Vec::new();
+    let mut add = |term: &'static str, text: &str| {
+        values.push(Value { term, text: visible(text), href: Some(links.with(term, text)) });
+    };
+    if let Some(caller) = &entry.caller {
+        add("who", &display(&caller.identity));
+    }
+    if let Some(place) = place(entry) {
+        add("where", &place);
+    }
+    match &entry.event {
+        Event::Decision { decision, .. } => {
+            decision.policies.iter().take(MOST_RULES).for_each(|rule| add("rule", rule))
+        }
+        Event::LoginEnded { owner, .. } => add("who", &display(owner)),
+        Event::Invited { person, .. } => add("who", &display(person)),
+        _ => {}
+    }
+    match (&entry.event, &entry.caller) {
+        (Event::Refused { address, .. } | Event::SignIn { address, .. }, _) => add("address", address),
+        (Event::Refusals { network, .. }, _) => add("address", network),
+        (Event::Decision { .. }, Some(caller)) => add("address", &caller.address.to_string()),
+        _ => {}
+    }
+    if let Some(request) = entry.request {
+        let whole = request.to_string();
+        let text = whole.chars().take(8).collect();
+        values.push(Value { term: "request", text, href: Some(links.with("request", &whole)) });
+    }
+    values
+}
+
+/// Where it happened, as far as a search can tell: an app, a cluster with a namespace, or nothing for the portal.
+pub fn place(entry: &Entry) -> Option<String> {
+    match &entry.event {
+        Event::Decision { action: Action::Web(web), .. } => Some(web.app.to_string()),
+        Event::Decision { action: Action::Issue(issue), .. } => Some(issue.cluster.to_string()),
+        Event::Decision { action: Action::Kubernetes(request), .. } => Some(match &request.attributes {
+            Attributes::Resource(at) if !at.namespace.is_empty() => format!("{}/{}", request.cluster, at.namespace),
+            _ => request.cluster.to_string(),
+        }),
+        Event::Decision { .. } | Event::SignIn { .. } => Some("portal".to_owned()),
+        Event::CredentialIssued { cluster: Some(cluster), .. } => Some(cluster.to_string()),
+        Event::Refused { target, .. } | Event::Refusals { target, .. } => {
+            Some(target.clone()).filter(|target| !target.is_empty())
+        }
+        _ => entry.caller.as_ref().and_then(reach),
+    }
+}
+
+fn reach(caller: &Caller) -> Option<String> {
+    match &caller.scope {
+        Scope::App { app } => Some(app.to_string()),
+        Scope::Cluster { cluster, .. } => Some(cluster.to_string()),
+        Scope::Portal => None,
+    }
+}
+
+/// A decision can be made by many rules; the entry in full names them all.
+const MOST_RULES: usize = 3;
 
 fn badge(event: &Event) -> (String, &'static str) {
     let (word, tone) = match event {
@@ -131,136 +196,11 @@ const fn step_words(step: SignInStep) -> &'static str {
     }
 }
 
-fn facts_of(event: &Event) -> Vec<Fact> {
-    match event {
-        Event::Decision { context, decision, policy, .. } => decision_facts(decision, context, policy),
-        Event::Outcome { received, sent, closed_by, .. } => vec![
-            plain("Received", words::size(*received)),
-            plain("Sent", words::size(*sent)),
-            plain("Ended by", closed_by_words(*closed_by).to_owned()),
-        ],
-        Event::Refused { check, address, .. } => vec![code("Check", check.clone()), code("From", address.clone())],
-        Event::SignIn { provider, address, .. } => {
-            let provider = provider.iter().map(|provider| code("Provider", provider.to_string()));
-            provider.chain([code("From", address.clone())]).collect()
-        }
-        Event::Enrolled { passkey, rp_id, .. } => {
-            vec![code("Passkey", passkey.to_string()), code("Relying party", rp_id.clone())]
-        }
-        Event::LoginEnded { login, .. } => vec![code("Ended login", login.to_string())],
-        Event::CredentialIssued { credential, namespaces, reach, serial, not_after, .. } => {
-            let mut facts = vec![code("Credential", credential.to_string()), plain("Until", not_after.to_string())];
-            facts.extend(serial.iter().map(|serial| code("Serial", serial.clone())));
-            if !namespaces.is_empty() {
-                facts.push(code("Only in", namespaces.join(", ")));
-            }
-            if *reach == Reach::ReadOnly {
-                facts.push(plain("Reach", "reading only".to_owned()));
-            }
-            facts
-        }
-        Event::CredentialRevoked { credential, .. } => vec![code("Credential", credential.to_string())],
-        Event::StreamOpened { stream } | Event::StreamClosed { stream, .. } => vec![code("Stream", stream.to_string())],
-        Event::Invited { expires_at, .. } => vec![plain("Until", expires_at.to_string())],
-        Event::Refusals { check, network, from, until, .. } => vec![
-            code("Check", check.clone()),
-            code("From", network.clone()),
-            plain("First", from.to_string()),
-            plain("Last", until.to_string()),
-        ],
-        Event::Gap { from, until, .. } => vec![plain("First", from.to_string()), plain("Last", until.to_string())],
-        Event::EpochBegan { root, published_size, published_root, .. } => vec![
-            code("Root", root.clone()),
-            plain("Published", words::entries(*published_size)),
-            code("Published root", published_root.clone()),
-        ],
-        Event::KeyRotated { retired, active } => vec![code("Retired", retired.clone()), code("Active", active.clone())],
-        Event::Archived { sha256, .. } => vec![code("SHA-256", sha256.clone())],
-        Event::SearchChanged { before, after, .. } => {
-            let was = before.iter().map(|search| code("Before", search.clone()));
-            was.chain(after.iter().map(|search| code("Now", search.clone()))).collect()
-        }
-        Event::Exported { search, manifest, .. } => {
-            vec![code("Search", search.clone()), code("Manifest", manifest.clone())]
-        }
-        Event::PolicyLoaded { policy, .. } => policy_facts(policy),
-        Event::PolicyRejected { errors } => errors.iter().skip(1).map(|fault| plain("And", fault.clone())).collect(),
-        Event::BrokerStarted { configuration, .. } => vec![code("Configuration", configuration.clone())],
-        Event::UnknownOutcome { of } => vec![code("Of broker", of.to_string())],
-        Event::NotForwarded { .. } | Event::BrokerStopped {} => Vec::new(),
-    }
-}
-
-fn decision_facts(decision: &Decision, context: &Context, policy: &PolicyVersion) -> Vec<Fact> {
-    let mut facts = vec![plain("Because", decision.sentence())];
-    facts.extend(decision.policies.iter().map(|id| code("Rule", id.clone())));
-    facts.extend(decision.errors.iter().map(|fault| plain("Error", fault.clone())));
-    if let Some(fresh) = decision.fresh {
-        facts.push(code("After a passkey", fresh.as_str().to_owned()));
-    }
-    facts.push(plain("Proven by", format!("{}, {} before", context.assurance, age(context.assurance_age))));
-    facts.extend(policy_facts(policy));
-    facts
-}
-
-fn policy_facts(policy: &PolicyVersion) -> Vec<Fact> {
-    vec![code("Policies", policy.policies.clone()), code("Entities", policy.entities.clone())]
-}
-
-fn caller_facts(caller: &Caller) -> Vec<Fact> {
-    let mut facts = vec![plain("Who", format!("{} ({})", caller.identity.name, display(&caller.identity)))];
-    if !caller.groups.is_empty() {
-        facts.push(plain("Groups", caller.groups.join(", ")));
-    }
-    facts.push(code("From", caller.address.to_string()));
-    let credential = caller.presented.credential().map(|id| format!(" {id}")).unwrap_or_default();
-    facts.push(code("Presented", format!("{}{credential}", caller.presented.kind())));
-    facts.push(code("Login", caller.login.to_string()));
-    facts
-}
-
-const fn closed_by_words(by: ClosedBy) -> &'static str {
-    match by {
-        ClosedBy::Upstream => "its own end",
-        ClosedBy::Caller => "the caller, who went away",
-        ClosedBy::Revocation => "revocation",
-        ClosedBy::Timeout => "a time limit",
-        ClosedBy::Broker => "the broker",
-        ClosedBy::UpstreamFault => "a fault of the upstream",
-    }
-}
-
-fn age(seconds: i64) -> String {
-    words::span(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
-/// The canonical JSON after the version byte.
-fn body(leaf: &[u8]) -> String {
-    visible(&String::from_utf8_lossy(leaf.get(1..).unwrap_or_default()))
-}
-
-/// Control and direction characters, as their code points: what is read must be what is there.
-fn visible(text: &str) -> String {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().map(|c| if hides(c) { format!("\\u{{{:x}}}", u32::from(c)) } else { c.to_string() }).collect()
-}
-
-fn plain(term: &'static str, value: String) -> Fact {
-    Fact { term, value: visible(&value), code: false }
-}
-
-fn code(term: &'static str, value: String) -> Fact {
-    Fact { term, value: visible(&value), code: true }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        audit::entry::Salt,
+        audit::entry::{ClosedBy, Salt},
         model::{BrokerId, SeededEntropy, Timestamp},
     };
 
@@ -278,6 +218,10 @@ mod tests {
         entry.leaf().unwrap()
     }
 
+    fn words_of(leaf: &[u8]) -> EntryLine {
+        line(3, Entry::from_leaf(leaf).ok().as_ref(), &Links::default())
+    }
+
     #[test]
     fn an_outcome_is_given_in_words() {
         let event = Event::Outcome {
@@ -287,22 +231,37 @@ mod tests {
             duration: 41_000,
             closed_by: ClosedBy::Upstream,
         };
-        let words = entry_words(3, &leaf(event));
+        let words = words_of(&leaf(event));
         assert_eq!((words.badge.as_str(), words.asked.as_str()), ("outcome", "200 · 18.3 kB sent · 41 ms"));
-        assert!(words.leaf.starts_with("{\"broker\""));
+        assert_eq!((words.href.as_str(), words.time.as_str()), ("/audit/entries/3", "11:45:25"));
     }
 
     #[test]
     fn bytes_that_are_no_entry_are_called_so() {
         let mut changed = leaf(Event::BrokerStopped {});
         changed[0] = 9;
-        assert_eq!(entry_words(3, &changed).badge, "unreadable");
+        assert_eq!(words_of(&changed).badge, "unreadable");
     }
 
     #[test]
     fn characters_that_hide_others_are_shown() {
-        let words = entry_words(3, &leaf(Event::NotForwarded { why: "a\u{202e}b\u{1b}[2J".to_owned() }));
+        let words = words_of(&leaf(Event::NotForwarded { why: "a\u{202e}b\u{1b}[2J".to_owned() }));
         assert!(words.asked.ends_with("a\\u{202e}b\\u{1b}[2J"), "{}", words.asked);
         assert_eq!(words.badge, "not forwarded");
+    }
+
+    #[test]
+    fn what_a_stranger_knocked_at_is_shown_and_can_be_looked_for() {
+        let text = |text: &str| text.to_owned();
+        let refused = Event::Refused {
+            check: text("path"),
+            why: text("no"),
+            target: text("wi\u{202e}ki&x"),
+            address: text("192.0.2.1"),
+        };
+        let values = words_of(&leaf(refused)).values;
+        assert_eq!(values[0].text, "wi\\u{202e}ki&x");
+        assert_eq!(values[0].href.as_deref(), Some("/audit?where=wi%E2%80%AEki%26x"));
+        assert_eq!((values[1].term, values[1].text.as_str()), ("address", "192.0.2.1"));
     }
 }

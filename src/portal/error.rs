@@ -48,8 +48,12 @@ pub enum PortalFault {
     BadRequest(&'static str),
     /// Bad request: not even of the form that is read here.
     Malformed(StatusCode),
+    /// Denial: no rule lets this person read the entry. That they asked is recorded.
+    Hidden,
     /// Bad request: there is nothing at this address.
     NotFound,
+    /// Bad request: the entry's text is in an archive by now.
+    Archived,
     /// Failure: no decision can be made or recorded, so nothing is done.
     Unavailable(String),
     /// Failure: the provider.
@@ -102,9 +106,12 @@ impl PortalFault {
         match self {
             Self::Stranger(Stranger::TwoCookies) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NobodyHere | Self::HalfWay => StatusCode::UNAUTHORIZED,
-            Self::Stranger(_) | Self::Denied(_) | Self::StepUp(_) | Self::Unproven(..) => StatusCode::FORBIDDEN,
+            Self::Stranger(_) | Self::Denied(_) | Self::StepUp(_) | Self::Unproven(..) | Self::Hidden => {
+                StatusCode::FORBIDDEN
+            }
             Self::Malformed(status) => *status,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Archived => StatusCode::GONE,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failure(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -121,7 +128,8 @@ impl PortalFault {
             Self::Stranger(_) => "Asked from elsewhere",
             Self::NobodyHere => "Nobody is signed in",
             Self::HalfWay => "Your passkey is missing yet",
-            Self::Denied(_) => "Not allowed",
+            Self::Denied(_) | Self::Hidden => "Not allowed",
+            Self::Archived => "This entry is archived",
             Self::StepUp(_) => "Your passkey is asked for again",
             Self::Unproven(..) => "That proves nothing",
             Self::BadRequest(_) | Self::Malformed(_) => "That request makes no sense",
@@ -148,6 +156,8 @@ impl PortalFault {
             Self::Unproven(sentence, _) => sentence.clone(),
             Self::BadRequest(what) => (*what).to_owned(),
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
+            Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
+            Self::Archived => "Its hash is still in the log; its text is in the archive that the log names.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
             Self::Provider(_) => "Please try again in a moment.".to_owned(),
             Self::Unavailable(_) => {
@@ -166,7 +176,8 @@ impl PortalFault {
             Self::Stranger(_) => "asked-from-elsewhere",
             Self::NobodyHere => "not-signed-in",
             Self::HalfWay => "half-signed-in",
-            Self::Denied(_) => "denied",
+            Self::Denied(_) | Self::Hidden => "denied",
+            Self::Archived => "archived",
             Self::StepUp(_) => "step-up",
             Self::Unproven(..) => "unproven",
             Self::BadRequest(_) | Self::Malformed(_) => "bad-request",

@@ -12,6 +12,7 @@ use super::{
     caller::{SignedIn, Visitor},
     entry_words::display,
     page::{AppTile, ClusterTile, HomePage, LoginRow, PasskeyRow, show},
+    told::told,
     words,
 };
 use crate::{
@@ -53,8 +54,7 @@ pub async fn page(
             })
             .collect(),
     };
-    permit.spend().2.answered(200);
-    Ok(show(StatusCode::OK, &page))
+    Ok(told(permit, show(StatusCode::OK, &page)))
 }
 
 /// POST /sessions/{id}/end

@@ -23,6 +23,7 @@ mod passkey;
 mod refusal;
 mod sign_in;
 mod state;
+mod told;
 mod words;
 
 use axum::{
@@ -94,6 +95,10 @@ pub fn routes() -> Vec<Route> {
         get("/sessions", SignedIn, administration::sessions),
         post("/sessions/{id}/end", SignedIn, home::end_session),
         get("/audit", SignedIn, audit::page),
+        get("/audit/entries/{leaf}", SignedIn, audit::entry),
+        get("/audit/entries/{leaf}/proof", SignedIn, audit::proof),
+        post("/audit/searches", SignedIn, audit::save),
+        post("/audit/searches/remove", SignedIn, audit::remove),
         get("/policy", SignedIn, administration::policy),
         // The command line's API.
         post("/api/v1/command-line/token", Open, api::token),

@@ -22,6 +22,7 @@ use super::{
     destination::{AppPath, Destination},
     page::{EnrolPage, Frame, PasskeyPage, StepUpPage, show},
     sign_in::{onward, titled},
+    told::told,
     words,
 };
 use crate::{
@@ -82,8 +83,7 @@ pub async fn enrol_page(
         label: words::agent(&visit.agent),
         address: visit.address.to_string(),
     };
-    permit.spend().2.answered(200);
-    Ok(show(StatusCode::OK, &page))
+    Ok(told(permit, show(StatusCode::OK, &page)))
 }
 
 /// What the enrolment page sends first.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     access::{Gate, Permit},
-    audit::{Refusals, entry::summary},
+    audit::{Log, Refusals, entry::summary},
     config::Settings,
     credential::Issuer,
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Sessions},
@@ -33,6 +33,8 @@ pub struct PortalState {
     pub gate: Gate,
     /// What is refused before that question is asked.
     pub refusals: Refusals,
+    /// The audit log, for changes that the portal makes itself.
+    pub log: Log,
     /// Who is it?
     pub callers: Callers,
     /// Logins.

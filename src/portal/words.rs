@@ -17,6 +17,25 @@ pub fn second(at: Timestamp) -> String {
     formatted(at, format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second]"))
 }
 
+/// `23:15:25`
+pub fn time_of_day(at: Timestamp) -> String {
+    formatted(at, format_description!("[hour]:[minute]:[second]"))
+}
+
+/// `Saturday, 21 November 2026`
+pub fn weekday(at: Timestamp) -> String {
+    formatted(at, format_description!("[weekday], [day padding:none] [month repr:long] [year]"))
+}
+
+/// An instant on an axis of this length, no finer than it can be told apart there.
+pub fn tick(at: Timestamp, length: Duration) -> String {
+    match length.as_secs() {
+        0..600 => formatted(at, format_description!("[hour]:[minute]:[second]")),
+        600..1_209_600 => formatted(at, format_description!("[day padding:none] [month repr:short], [hour]:[minute]")),
+        _ => day(at),
+    }
+}
+
 /// `21 Nov 2026`
 pub fn day(at: Timestamp) -> String {
     formatted(at, format_description!("[day padding:none] [month repr:short] [year]"))
@@ -45,6 +64,26 @@ pub fn span(length: Duration) -> String {
         _ => (seconds / 86_400, "day"),
     };
     plural(count, unit)
+}
+
+/// `1 minute`, `90 seconds`, `37 minutes`: a length that is repeated, so no unit that would say less than half of it.
+pub fn step(length: Duration) -> String {
+    let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let fits = |unit: u64| millis >= unit * 2 || millis == unit;
+    let rounded = |unit: u64| (millis + unit / 2) / unit;
+    match millis {
+        0..1_000 => plural(millis.max(1), "millisecond"),
+        _ if fits(86_400_000) => plural(rounded(86_400_000), "day"),
+        _ if fits(3_600_000) => plural(rounded(3_600_000), "hour"),
+        _ if fits(60_000) => plural(rounded(60_000), "minute"),
+        _ => plural(rounded(1_000), "second"),
+    }
+}
+
+/// `12 000`: the first two digits of an estimate, grouped.
+pub fn about(number: u64) -> String {
+    let unit = 10_u64.pow(number.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    grouped(number.saturating_add(unit / 2) / unit * unit)
 }
 
 /// `1 rule`, `12 rules`
@@ -152,6 +191,10 @@ mod tests {
     #[test]
     fn numbers_are_grouped_and_scaled() {
         assert_eq!(grouped(1_419_002), "1\u{202f}419\u{202f}002");
+        assert_eq!((about(12_345).as_str(), about(7).as_str(), about(0).as_str()), ("12\u{202f}000", "7", "0"));
+        assert_eq!(about(1_995_000), "2\u{202f}000\u{202f}000");
+        let steps = [900, 1_000, 60_000, 90_000, 150_000, 7_300_000].map(|millis| step(Duration::from_millis(millis)));
+        assert_eq!(steps, ["900 milliseconds", "1 second", "1 minute", "90 seconds", "3 minutes", "2 hours"]);
         assert_eq!(plural(1, "rule"), "1 rule");
         assert_eq!(size(18_345), "18.3 kB");
         assert_eq!(duration(41_900), "41 ms");

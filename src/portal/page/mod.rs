@@ -4,7 +4,10 @@
 
 mod administration;
 mod answer;
+mod audit;
+mod chart;
 mod door;
+mod entry;
 mod frame;
 mod home;
 
@@ -12,13 +15,16 @@ use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 
-pub use administration::{
-    AuditPage, CheckpointWords, EntryWords, Fact, FilterWords, PolicyFaultWords, PolicyPage, SessionsPage,
-};
+pub use administration::{PolicyFaultWords, PolicyPage, SessionsPage};
 pub use answer::{AskedFromElsewherePage, DeniedPage, ErrorPage};
+pub use audit::{
+    AuditPage, CheckpointWords, Chip, Choice, DayWords, EntryLine, Field, FilterForm, NothingWords, SavedWords, Value,
+};
+pub use chart::{Bar, Chart, STEP};
 pub use door::{
     CommandLinePage, EnrolPage, OnwardPage, PasskeyPage, ProviderButton, SignInPage, SignedOutPage, StepUpPage,
 };
+pub use entry::{EntryPage, Fact, ProofWords, RuleWords, WhyWords};
 pub use frame::{Frame, Link};
 pub use home::{AppTile, ClusterTile, HomePage, LoginRow, PasskeyRow};
 

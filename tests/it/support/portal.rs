@@ -100,6 +100,7 @@ impl TestPortal {
             settings,
             gate,
             refusals: Refusals::new(log.clone(), both().0),
+            log: log.clone(),
             logins: Logins::new(pool.clone(), log.clone(), both().0, both().1, limits.clone(), vec![provider]),
             passkeys: Passkeys::new(&portal, pool.clone(), log.clone(), both().0, both().1).unwrap(),
             handovers: Handovers::new(pool.clone(), both().0, both().1, callers.clone()),

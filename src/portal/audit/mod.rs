@@ -1,0 +1,207 @@
+//! The audit log for those who review it: a timeline with filters in its address, one entry in full with its proof, saved
+//! searches and exports. Promises that every reading is asked for at the gate, with what was looked for in its entry,
+//! and that each entry is shown only if the rules let this person read it. Finding is the audit room's.
+
+mod activity;
+mod asked;
+mod entry;
+mod explain;
+mod facts;
+mod proven;
+mod reading;
+mod saved;
+
+use std::time::Duration;
+
+use axum::{
+    extract::{RawQuery, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use http::StatusCode;
+use sqlx::PgConnection;
+use tower_sessions::Session;
+
+pub use asked::Links;
+pub use entry::{entry, proof};
+pub use saved::{remove, save};
+
+use self::{
+    activity::{BARS, Counted},
+    asked::Asked,
+    reading::{Reading, Shown},
+};
+use super::{
+    Portal, PortalFault, PortalState,
+    caller::{SignedIn, Visitor},
+    entry_words,
+    page::{AuditPage, CheckpointWords, Choice, DayWords, EntryLine, NothingWords, show},
+    told::told,
+    words,
+};
+use crate::{
+    access::{Permit, Reader},
+    audit::search::{self, Activity, Search},
+    model::{Action, PersonId, PortalAction, Timestamp},
+    store::{StoreFault, checkpoint},
+};
+
+/// GET /audit
+pub async fn page(
+    State(portal): State<Portal>,
+    Visitor(visit): Visitor,
+    SignedIn(caller): SignedIn,
+    session: Session,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PortalFault> {
+    let here = "/audit";
+    let asked = Asked::read(query.as_deref());
+    if let Some(shorter) = asked.shorter() {
+        return Ok(Redirect::to(&shorter).into_response());
+    }
+    let action = PortalAction::ReadAudit { search: asked.recorded() };
+    let permit = portal.ask_on_the_way(&caller, visit.request, action, (&session, here)).await?;
+    let reader = portal.gate.reader(&permit);
+    let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
+    let view = View::of(&mut db, &reader, &asked).await?;
+    let now = portal.clock.now();
+    let links = asked.links();
+    let sealed = checkpoint::newest(&mut *db).await?;
+    let page = AuditPage {
+        frame: portal.frame(&permit, here),
+        checkpoint: sealed.map(|sealed| CheckpointWords {
+            size: words::grouped(sealed.size),
+            age: words::ago(now, sealed.signed_at),
+        }),
+        count: view.activity.as_ref().filter(|_| view.counted == Counted::All).map(activity::count),
+        chart: view.activity.as_ref().and_then(|activity| activity::chart(activity, view.counted, &links)),
+        spans: spans(&asked, &links, now),
+        nothing: nothing(&view.reading, &asked),
+        left_out: left_out(view.reading.left_out, "no rule lets you read them"),
+        behind: behind(&view.reading),
+        newest: asked.before.map(|_| links.before(None)),
+        older: view.reading.next.map(|next| links.before(Some(next))),
+        saved: saved::words(&mut db, caller.person, &links).await?,
+        to_save: asked.search.as_ref().ok().filter(|_| asked.is_filtered()).map(Search::to_query),
+        exports: Vec::new(),
+        filter: asked.form(),
+        days: days(&view.reading.entries, &links),
+    };
+    Ok(told(permit, show(StatusCode::OK, &page)))
+}
+
+/// What there is to see.
+struct View {
+    reading: Reading,
+    activity: Option<Activity>,
+    counted: Counted,
+}
+
+impl View {
+    async fn of(db: &mut PgConnection, reader: &Reader, asked: &Asked) -> Result<Self, PortalFault> {
+        let Ok(search) = &asked.search else {
+            return Ok(Self { reading: Reading::default(), activity: None, counted: Counted::Shown });
+        };
+        let reading = reading::newest(&mut *db, reader, search, asked.before, PAGE).await?;
+        // Counts speak of entries that were never shown, so only those see them who may.
+        let (activity, counted) = if reader.may_see_totals() {
+            (search::activity(db, search, BARS).await?, Counted::All)
+        } else {
+            let shown: Vec<_> = reading.entries.iter().filter_map(|shown| shown.entry.as_ref()).collect();
+            (activity::of_entries(&shown), Counted::Shown)
+        };
+        Ok(Self { reading, activity: Some(activity), counted })
+    }
+}
+
+/// The entries as lines, by day.
+fn days(entries: &[Shown], links: &Links) -> Vec<DayWords> {
+    let mut days: Vec<DayWords> = Vec::new();
+    for shown in entries {
+        let day = shown.entry.as_ref().map_or("Unknown day".to_owned(), |entry| words::weekday(entry.recorded_at));
+        let line = line(shown, links);
+        match days.last_mut().filter(|last| last.day == day) {
+            Some(last) => last.entries.push(line),
+            None => days.push(DayWords { day, entries: vec![line] }),
+        }
+    }
+    days
+}
+
+fn line(shown: &Shown, links: &Links) -> EntryLine {
+    entry_words::line(shown.index, shown.entry.as_ref(), links)
+}
+
+/// The last hour, day and week, and all of it.
+fn spans(asked: &Asked, links: &Links, now: Timestamp) -> Vec<Choice> {
+    let (from, until) = asked.search.as_ref().map_or((None, None), |search| (search.from, search.until));
+    let is_near = |length: Duration| {
+        let since = from.map(|from| now.since(from)).filter(|_| until.is_none());
+        since.is_some_and(|since| since.abs_diff(length) <= length / 20)
+    };
+    let start = |length| Some(Timestamp::from_micros(now.minus(length).micros() / SECOND * SECOND));
+    let span = |(label, hours): (&'static str, u64)| {
+        let length = Duration::from_secs(hours * 3_600);
+        Choice { label, href: links.within(start(length), None), current: is_near(length) }
+    };
+    let all = Choice { label: "All", href: links.within(None, None), current: from.is_none() && until.is_none() };
+    [("Hour", 1), ("Day", 24), ("Week", 168)].map(span).into_iter().chain([all]).collect()
+}
+
+/// What stands where no entry does.
+fn nothing(reading: &Reading, asked: &Asked) -> Option<NothingWords> {
+    let all = Some(("Show all of the log", "/audit".to_owned()));
+    let words = |title, hint: &str, link| Some(NothingWords { title, hint: hint.to_owned(), link });
+    if asked.search.is_err() {
+        return words("Nothing was looked for", "Mend what is marked above; what you typed is still there.", None);
+    }
+    match (&reading.hint, reading.next) {
+        _ if !reading.entries.is_empty() => None,
+        (hint, Some(next)) => {
+            let hint = hint.as_deref().unwrap_or("There is more to look through.");
+            words("None found yet", hint, Some(("Go on looking", asked.links().before(Some(next)))))
+        }
+        _ if reading.left_out > 0 => words("Nothing here that you may read", "What there is was left out.", None),
+        _ if reading.size == 0 => words("The log is empty", "Nothing has been recorded yet.", None),
+        _ if asked.is_filtered() => words("No entry matches", "Take a filter away, or begin anew.", all),
+        _ => words("Nothing further back", "This is where the log begins.", all),
+    }
+}
+
+/// What is not there to be seen, or not yet found by the index.
+fn behind(reading: &Reading) -> Option<String> {
+    if reading.bodiless > 0 {
+        let archived = words::entries(reading.bodiless);
+        return Some(format!(
+            "{archived} that match are archived: their hashes are here, their text is in the archive."
+        ));
+    }
+    if let Some(hint) = reading.hint.as_ref().filter(|_| !reading.entries.is_empty()) {
+        return Some(hint.clone());
+    }
+    let behind = reading.size.saturating_sub(reading.indexed_to);
+    (behind > MOST_BEHIND)
+        .then(|| format!("The search index is {} behind; the newest are read one by one.", words::entries(behind)))
+}
+
+/// How many entries were left out, and why.
+fn left_out(count: u64, why: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("1 entry of this stretch was left out, because {}.", why.replace("them", "it"))),
+        _ => Some(format!("{} entries of this stretch were left out, because {why}.", words::grouped(count))),
+    }
+}
+
+impl PortalState {
+    /// Whether the holder of `permit` might take entries away.
+    fn would_export(&self, permit: &Permit) -> bool {
+        let action = PortalAction::ExportAudit { search: String::new(), format: String::new() };
+        self.would_allow(permit, Action::Portal(action))
+    }
+}
+
+const PAGE: usize = 50;
+const SECOND: i64 = 1_000_000;
+
+/// Entries that are waiting to be indexed in good order: a few blocks.
+const MOST_BEHIND: u64 = 8_192;

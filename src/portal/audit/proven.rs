@@ -1,0 +1,124 @@
+//! How an entry is proven: the first signed checkpoint that covers it, the key that signed it, and the hashes that lead
+//! from the shown bytes to its root. INVARIANT: nothing is called proven here that was not checked here, from the bytes
+//! that are shown. Whoever does not trust this page verifies the same with their own tools.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    explain::lines,
+    facts::{code, plain},
+};
+use crate::{
+    audit::{
+        checkpoint::Verifier,
+        proof::{self, ProofFault},
+        tree::{Hash, includes, leaf_hash},
+    },
+    model::Timestamp,
+    portal::{PortalFault, page::ProofWords, words},
+    store::{
+        checkpoint::{self, Checkpoint},
+        key::{self, KeyPurpose},
+    },
+};
+
+/// An entry's proof, as far as there is one.
+pub struct Proven {
+    leaf: Hash,
+    index: u64,
+    /// The first checkpoint that covers it.
+    pub checkpoint: Option<Checkpoint>,
+    /// From its sibling up to the root's child; none: the stored hashes do not make one.
+    pub path: Option<Vec<Hash>>,
+    signed_by: Option<String>,
+}
+
+/// Looks for the proof of the leaf at `index`.
+pub async fn prove(db: &mut PgConnection, origin: &str, index: u64, leaf: &[u8]) -> Result<Proven, PortalFault> {
+    let leaf = leaf_hash(leaf);
+    let covering = checkpoint::past(&mut *db, (index, Uuid::max()), 1).await?;
+    let checkpoint = covering.into_iter().next();
+    let Some(sealed) = &checkpoint else {
+        return Ok(Proven { leaf, index, checkpoint, path: None, signed_by: None });
+    };
+    let path = match proof::inclusion(&mut *db, index, sealed.size).await {
+        Ok(path) => Some(path),
+        Err(ProofFault::Store(fault)) => return Err(fault.into()),
+        Err(_) => None,
+    };
+    let publics = key::publics(db, KeyPurpose::Checkpoint).await?;
+    let mut verifiers =
+        publics.iter().filter_map(|public| Verifier::new(origin, public.as_slice().try_into().ok()?).ok());
+    let states = |verifier: &Verifier| {
+        verifier.open(&sealed.note).is_ok_and(|said| said.size == sealed.size && said.root.as_slice() == sealed.root)
+    };
+    let signed_by = verifiers.find(states).map(|verifier| verifier.to_string());
+    Ok(Proven { leaf, index, checkpoint, path, signed_by })
+}
+
+impl Proven {
+    /// Whether the hashes lead from the bytes to the root that the checkpoint states.
+    pub fn holds(&self) -> bool {
+        let (Some(sealed), Some(path)) = (&self.checkpoint, &self.path) else { return false };
+        let Ok(root) = sealed.root.as_slice().try_into() else { return false };
+        includes(&root, sealed.size, self.index, self.leaf, path)
+    }
+
+    /// In words.
+    pub fn words(&self, now: Timestamp) -> ProofWords {
+        let hash = code("Leaf hash", hex::encode(self.leaf));
+        let Some(sealed) = &self.checkpoint else {
+            return ProofWords {
+                badge: "not yet covered",
+                tone: "maybe",
+                sentence:
+                    "No signed checkpoint covers this entry yet. One follows within a second of the entry; look again."
+                        .to_owned(),
+                facts: vec![hash],
+                ..ProofWords::default()
+            };
+        };
+        let (badge, tone, sentence) = match (self.holds(), &self.signed_by) {
+            (true, Some(_)) => (
+                "proven",
+                "yes",
+                format!("The bytes shown here lead to the root of the checkpoint over {}, whose signature holds.", words::entries(sealed.size)),
+            ),
+            (true, None) => (
+                "not signed by a known key",
+                "no",
+                "The bytes lead to the checkpoint's root, but no key of this log signed it. Run bailiwick audit verify.".to_owned(),
+            ),
+            (false, _) => (
+                "does not hold",
+                "no",
+                "The bytes do not lead to the root of the checkpoint that covers them: somebody has been at the database. Run bailiwick audit verify.".to_owned(),
+            ),
+        };
+        let mut facts = vec![
+            plain(
+                "Checkpoint",
+                format!("{}, signed {}", words::entries(sealed.size), words::ago(now, sealed.signed_at)),
+            ),
+            plain("Signed", sealed.signed_at.to_string()),
+        ];
+        facts.extend(self.signed_by.iter().map(|key| code("Key", key.clone())));
+        facts.push(code("Root", hex::encode(&sealed.root)));
+        facts.push(hash);
+        ProofWords {
+            badge,
+            tone,
+            sentence,
+            facts,
+            path: self.path.iter().flatten().map(hex::encode).collect(),
+            note: Some(lines(&sealed.note)),
+        }
+    }
+
+    /// The proof as a C2SP tlog-proof file. None: there is none that holds.
+    pub fn file(&self) -> Option<String> {
+        let sealed = self.checkpoint.as_ref().filter(|_| self.holds())?;
+        Some(proof::tlog_proof(self.index, self.path.as_deref()?, &sealed.note))
+    }
+}

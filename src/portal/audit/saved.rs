@@ -1,0 +1,154 @@
+//! Searches that people keep under a name, each their own. Keeping and forgetting one is asked for at the gate, and the
+//! change and its entry, with what was before and after, are one transaction.
+
+use std::sync::Arc;
+
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::{Asked, Links, PersonId};
+use crate::{
+    audit::{ChangeFault, Draft, Event, search::Search},
+    model::{Action, Caller, PortalAction, RequestId},
+    portal::{
+        Portal, PortalFault,
+        caller::{SignedIn, Visitor},
+        entry_words::visible,
+        page::SavedWords,
+    },
+    store::{StoreFault, saved_search},
+};
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct Kept {
+    name: String,
+    #[serde(default)]
+    search: String,
+}
+
+/// POST /audit/searches
+pub async fn save(
+    State(portal): State<Portal>,
+    Visitor(visit): Visitor,
+    SignedIn(caller): SignedIn,
+    Form(kept): Form<Kept>,
+) -> Result<Response, PortalFault> {
+    let name = name(&kept.name)?;
+    let asked = Asked::read(Some(&kept.search));
+    let search = asked.search.map_err(|_| PortalFault::BadRequest("This is no search that could be kept."))?;
+    let kept = saved_search::of_person(&portal.pool, caller.person).await?;
+    if kept.len() >= MOST && kept.iter().all(|(other, _)| *other != name) {
+        return Err(PortalFault::BadRequest("So many searches are kept already: forget one of them first."));
+    }
+    let action = PortalAction::SaveSearch { name: name.clone() };
+    change(&portal, &caller, visit.request, action, Change { name, after: Some(search.to_query()) }).await?;
+    Ok(Redirect::to(&Links::of(&search).before(None)).into_response())
+}
+
+/// POST /audit/searches/remove
+pub async fn remove(
+    State(portal): State<Portal>,
+    Visitor(visit): Visitor,
+    SignedIn(caller): SignedIn,
+    Form(kept): Form<Kept>,
+) -> Result<Response, PortalFault> {
+    // One that was kept by another binary may have any name; it need not be a good one to go.
+    let name = kept.name;
+    if name.is_empty() || name.chars().count() > LONGEST_NAME {
+        return Err(PortalFault::BadRequest("No search has this name."));
+    }
+    let action = PortalAction::RemoveSearch { name: name.clone() };
+    change(&portal, &caller, visit.request, action, Change { name, after: None }).await?;
+    Ok(Redirect::to("/audit").into_response())
+}
+
+/// A person's searches, for the page that `here` leads to.
+pub async fn words(db: &mut PgConnection, person: PersonId, here: &Links) -> Result<Vec<SavedWords>, StoreFault> {
+    let shown = here.query(None);
+    let word = |(name, search): (String, String)| SavedWords {
+        // A search of an older binary may have a field that is gone; its page then says so.
+        href: Search::parse(&search)
+            .map_or_else(|_| format!("/audit?{search}"), |search| Links::of(&search).before(None)),
+        current: search == shown,
+        name: visible(&name),
+    };
+    Ok(saved_search::of_person(db, person).await?.into_iter().map(word).collect())
+}
+
+#[derive(Clone)]
+struct Change {
+    name: String,
+    after: Option<String>,
+}
+
+/// Asks, changes, records.
+async fn change(
+    portal: &Portal,
+    caller: &Caller,
+    request: RequestId,
+    action: PortalAction,
+    change: Change,
+) -> Result<(), PortalFault> {
+    let permit = portal.ask(caller, request, Action::Portal(action)).await?;
+    let (caller, _, pending) = permit.spend();
+    let now = portal.clock.now();
+    let change = Arc::new((caller, change));
+    let done = portal
+        .log
+        .append_within(move |db| {
+            let change = Arc::clone(&change);
+            Box::pin(async move {
+                let (caller, Change { name, after }) = &*change;
+                let before = match after {
+                    Some(search) => saved_search::keep(db, caller.person, (name, search), now).await?,
+                    None => saved_search::remove(db, caller.person, name).await?,
+                };
+                let changed = before != *after;
+                let event = Event::SearchChanged { name: name.clone(), before, after: after.clone() };
+                let draft = Draft { caller: Some(caller.clone()), event, happened_at: now, request: Some(request) };
+                Ok(((), if changed { vec![draft] } else { Vec::new() }))
+            })
+        })
+        .await;
+    let (status, result) = match done {
+        // Nothing was changed, be it because it was so already.
+        Ok(_) | Err(ChangeFault::Unneeded) => (303, Ok(())),
+        Err(fault) => (503, Err(PortalFault::Unavailable(fault.to_string()))),
+    };
+    pending.answered(status);
+    result
+}
+
+/// A name that can stand in a list: short, and nothing in it that hides.
+fn name(typed: &str) -> Result<String, PortalFault> {
+    let name = typed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_plain = visible(&name) == name;
+    if name.is_empty() || name.chars().count() > LONGEST_NAME || !is_plain {
+        return Err(PortalFault::BadRequest("A name is a few words of plain letters, 60 characters at most."));
+    }
+    Ok(name)
+}
+
+const LONGEST_NAME: usize = 60;
+
+/// How many searches one person keeps at most.
+const MOST: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_hides_nothing() {
+        assert_eq!(name("  denials   today ").unwrap(), "denials today");
+        for bad in ["", " ", "a\u{202e}b", "a\u{1b}[2J", &"x".repeat(61)] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+}
