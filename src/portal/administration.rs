@@ -5,14 +5,15 @@ use http::StatusCode;
 use tower_sessions::Session;
 
 use super::{
-    Portal, PortalFault,
+    Portal, PortalFault, audit,
     caller::{SignedIn, Visitor},
+    entry_words::visible,
     home::login_row,
-    page::{PolicyFaultWords, PolicyPage, SessionsPage, show},
+    page::{PolicyFaultWords, PolicyPage, RuleFile, RuleWords, SessionsPage, show},
     told::told,
     words,
 };
-use crate::model::PortalAction;
+use crate::{access::rules_of, model::PortalAction};
 
 /// GET /sessions
 pub async fn sessions(
@@ -41,6 +42,7 @@ pub async fn policy(
     let here = "/policy";
     let permit = portal.ask_on_the_way(&caller, visit.request, PortalAction::ReadPolicy, (&session, here)).await?;
     let state = portal.gate.live().state();
+    let files = rule_files(&portal.gate.live().rules().texts().policies);
     let now = portal.clock.now();
     let frame = portal.frame(&permit, here);
     let page = PolicyPage {
@@ -51,11 +53,31 @@ pub async fn policy(
             .fault
             .map(|fault| fault.errors.iter().map(|error| fault_words(error)).collect())
             .unwrap_or_default(),
+        files,
         policies: state.version.policies,
         entities: state.version.entities,
         schema: state.version.schema,
     };
     Ok(told(permit, show(StatusCode::OK, &page)))
+}
+
+/// The rules in force, file by file. Texts that were taken can be read.
+fn rule_files(policies: &str) -> Vec<RuleFile> {
+    let mut files: Vec<RuleFile> = Vec::new();
+    for rule in rules_of(policies).unwrap_or_default() {
+        let words = RuleWords {
+            id: visible(&rule.id),
+            reason: rule.reason.as_deref().map(visible),
+            file: String::new(),
+            text: Some(audit::lines(&rule.text)),
+            href: audit::Links::default().with("rule", &rule.id),
+        };
+        match files.last_mut().filter(|last| last.name == rule.file) {
+            Some(last) => last.rules.push(words),
+            None => files.push(RuleFile { name: rule.file, rules: vec![words] }),
+        }
+    }
+    files
 }
 
 /// `wiki.cedar:14:1: what is wrong`

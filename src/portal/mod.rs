@@ -97,6 +97,7 @@ pub fn routes() -> Vec<Route> {
         get("/audit", SignedIn, audit::page),
         get("/audit/entries/{leaf}", SignedIn, audit::entry),
         get("/audit/entries/{leaf}/proof", SignedIn, audit::proof),
+        get("/audit/entries/{leaf}/evidence", SignedIn, audit::evidence),
         post("/audit/searches", SignedIn, audit::save),
         post("/audit/searches/remove", SignedIn, audit::remove),
         get("/policy", SignedIn, administration::policy),

@@ -80,6 +80,8 @@ fn check(path: &str, fault: &PortalFault, nobody: &str) -> Option<(&'static str,
     let of_ours = |check, why: &str| Some((check, why.to_owned(), Blame::Us));
     match fault {
         PortalFault::Denied(_) | PortalFault::StepUp(_) | PortalFault::Unproven(_, Recorded::Already) => None,
+        // The reading itself was asked for.
+        PortalFault::Hidden | PortalFault::Archived => None,
         PortalFault::Stranger(Stranger::Navigation) => of_theirs("navigation", "another site led here"),
         PortalFault::Stranger(Stranger::Change) => of_theirs("origin", "another site's page may not change anything"),
         PortalFault::Stranger(Stranger::BrowserAtApi) => of_theirs("api", "a browser spoke to the API"),

@@ -33,6 +33,7 @@ mod log_tiles;
 mod migrations;
 mod operator;
 mod permit;
+mod portal_audit;
 mod portal_census;
 mod portal_pages;
 mod proxy;

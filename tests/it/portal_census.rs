@@ -19,6 +19,7 @@ fn address(route: &Route) -> String {
     let path = route
         .path
         .replace("{id}", ID)
+        .replace("{leaf}", "0")
         .replace("{cluster}", "prod")
         .replace("{file}", "portal.css")
         .replace("{*path}", "nothing");

@@ -101,7 +101,7 @@ impl Asked {
     fn field(&self, name: &'static str, label: &'static str, hint: &'static str) -> Field {
         let mistake = self.mistakes().iter().find(|mistake| mistake.field == name);
         let mistake = mistake.map(|mistake| mistake.problem.clone());
-        let typed = self.typed.iter().find(|(typed, _)| typed == name).map(|(_, value)| value.clone());
+        let typed = self.typed.iter().find(|(typed, _)| typed == name).map(|(_, value)| visible(value));
         // A browser's picker would throw away what is no time; a field for text keeps it, to be mended.
         let is_time = matches!(name, "from" | "until");
         let kind = if is_time && mistake.is_none() { "datetime-local" } else { "text" };

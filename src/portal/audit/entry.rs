@@ -11,6 +11,7 @@ use tower_sessions::Session;
 
 use super::{
     Links,
+    evidence::might_export,
     explain::{self, Texts},
     facts::{code, facts},
     left_out, line, proven, reading,
@@ -42,7 +43,7 @@ pub async fn entry(
     session: Session,
     Path(leaf): Path<String>,
 ) -> Result<Response, PortalFault> {
-    let Opened { permit, reader, shown } = open(&portal, &caller, visit.request, &session, &leaf).await?;
+    let Opened { permit, reader, shown } = open(&portal, &caller, visit.request, (&session, &leaf), read).await?;
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let now = portal.clock.now();
     let texts = if portal.would_allow(&permit, Action::Portal(PortalAction::ReadPolicy)) {
@@ -65,7 +66,7 @@ pub async fn entry(
         facts: all_facts(&shown),
         why,
         proof: proven.words(now),
-        evidence: evidence(&portal, &permit, &shown, proven.holds()),
+        evidence: files(&portal, &permit, shown.index, proven.holds()),
         left_out: left_out(kin.left_out, "no rule lets you read them"),
         kin: kin_lines(&kin, shown.index, &links),
         ways: shown.entry.as_ref().map(ways).unwrap_or_default(),
@@ -85,7 +86,7 @@ pub async fn proof(
     session: Session,
     Path(leaf): Path<String>,
 ) -> Result<Response, PortalFault> {
-    let Opened { permit, shown, .. } = open(&portal, &caller, visit.request, &session, &leaf).await?;
+    let Opened { permit, shown, .. } = open(&portal, &caller, visit.request, (&session, &leaf), read).await?;
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let proven = proven::prove(&mut db, &portal.settings.audit.origin, shown.index, &shown.leaf).await?;
     let Some(file) = proven.file() else {
@@ -98,23 +99,30 @@ pub async fn proof(
 }
 
 /// An entry that may be shown, and the leave to show it.
-struct Opened {
-    permit: Permit,
-    reader: Reader,
-    shown: Shown,
+pub struct Opened {
+    /// For what was asked.
+    pub permit: Permit,
+    /// Who asked.
+    pub reader: Reader,
+    /// The entry.
+    pub shown: Shown,
 }
 
-async fn open(
+fn read(index: u64) -> PortalAction {
+    PortalAction::ReadAudit { search: Some(format!("entry={index}")) }
+}
+
+/// Asks at the gate for `action` on the entry at `leaf`, and reads it if the rules let this person.
+pub async fn open(
     portal: &Portal,
     caller: &Caller,
     request: RequestId,
-    session: &Session,
-    leaf: &str,
+    (session, leaf): (&Session, &str),
+    action: impl FnOnce(u64) -> PortalAction,
 ) -> Result<Opened, PortalFault> {
     // One spelling for each, so that the log says plainly which was read.
     let index = leaf.parse::<u64>().ok().filter(|index| index.to_string() == leaf).ok_or(PortalFault::NotFound)?;
-    let action = PortalAction::ReadAudit { search: Some(format!("entry={index}")) };
-    let permit = portal.ask_on_the_way(caller, request, action, (session, "/audit")).await?;
+    let permit = portal.ask_on_the_way(caller, request, action(index), (session, "/audit")).await?;
     let reader = portal.gate.reader(&permit);
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let found = entries::following(&mut *db, index, 1).await?.into_iter().find(|(found, _)| *found == index);
@@ -132,7 +140,7 @@ async fn open(
 }
 
 /// What belongs to the same request, or to the same stream, newest first.
-async fn kin(db: &mut PgConnection, reader: &Reader, shown: &Shown) -> Result<Reading, StoreFault> {
+pub async fn kin(db: &mut PgConnection, reader: &Reader, shown: &Shown) -> Result<Reading, StoreFault> {
     let request = shown.entry.as_ref().and_then(|entry| entry.request);
     let Some(request) = request else { return Ok(Reading::default()) };
     let search = Search { request: Some(request), ..Search::default() };
@@ -166,12 +174,12 @@ fn ways(entry: &Entry) -> Vec<(&'static str, String)> {
     ways
 }
 
-fn evidence(_portal: &Portal, _permit: &Permit, shown: &Shown, is_proven: bool) -> Vec<(&'static str, String)> {
-    let mut evidence = Vec::new();
-    if is_proven {
-        evidence.push(("Inclusion proof (C2SP tlog-proof)", format!("/audit/entries/{}/proof", shown.index)));
-    }
-    evidence
+/// Files that prove the entry: the whole of it for those who may export, and the hashes alone, which reveal nothing.
+fn files(portal: &Portal, permit: &Permit, index: u64, is_proven: bool) -> Vec<(&'static str, String)> {
+    let whole = ("Evidence bundle", format!("/audit/entries/{index}/evidence"));
+    let hashes = ("Inclusion proof", format!("/audit/entries/{index}/proof"));
+    let files = might_export(portal, permit).then_some(whole).into_iter().chain([hashes]);
+    files.filter(|_| is_proven).collect()
 }
 
 /// The canonical JSON after the version byte; for bytes that are no entry, all of them in hex.

@@ -5,6 +5,7 @@
 mod activity;
 mod asked;
 mod entry;
+mod evidence;
 mod explain;
 mod facts;
 mod proven;
@@ -23,6 +24,8 @@ use tower_sessions::Session;
 
 pub use asked::Links;
 pub use entry::{entry, proof};
+pub use evidence::evidence;
+pub use explain::lines;
 pub use saved::{remove, save};
 
 use self::{
@@ -31,7 +34,7 @@ use self::{
     reading::{Reading, Shown},
 };
 use super::{
-    Portal, PortalFault, PortalState,
+    Portal, PortalFault,
     caller::{SignedIn, Visitor},
     entry_words,
     page::{AuditPage, CheckpointWords, Choice, DayWords, EntryLine, NothingWords, show},
@@ -39,9 +42,9 @@ use super::{
     words,
 };
 use crate::{
-    access::{Permit, Reader},
+    access::Reader,
     audit::search::{self, Activity, Search},
-    model::{Action, PersonId, PortalAction, Timestamp},
+    model::{PersonId, PortalAction, Timestamp},
     store::{StoreFault, checkpoint},
 };
 
@@ -189,14 +192,6 @@ fn left_out(count: u64, why: &str) -> Option<String> {
         0 => None,
         1 => Some(format!("1 entry of this stretch was left out, because {}.", why.replace("them", "it"))),
         _ => Some(format!("{} entries of this stretch were left out, because {why}.", words::grouped(count))),
-    }
-}
-
-impl PortalState {
-    /// Whether the holder of `permit` might take entries away.
-    fn would_export(&self, permit: &Permit) -> bool {
-        let action = PortalAction::ExportAudit { search: String::new(), format: String::new() };
-        self.would_allow(permit, Action::Portal(action))
     }
 }
 

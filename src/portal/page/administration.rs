@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, LoginRow};
+use super::{Frame, LoginRow, RuleWords};
 
 /// Everybody's open logins.
 #[derive(Template)]
@@ -26,12 +26,22 @@ pub struct PolicyPage {
     pub since: Option<String>,
     /// What is wrong with the rules that were not taken.
     pub faults: Vec<PolicyFaultWords>,
+    /// The rules, by file.
+    pub files: Vec<RuleFile>,
     /// Hash of the policies.
     pub policies: String,
     /// Hash of the entities.
     pub entities: String,
     /// Hash of the schema.
     pub schema: String,
+}
+
+/// The rules of one file.
+pub struct RuleFile {
+    /// Its name.
+    pub name: String,
+    /// The rules, in its order.
+    pub rules: Vec<RuleWords>,
 }
 
 /// One thing that is wrong with the rules.
@@ -58,6 +68,16 @@ mod tests {
         assert!(look_at("sessions_empty", &nobody).contains("Nobody is signed in"));
     }
 
+    fn rule() -> RuleWords {
+        RuleWords {
+            id: "admin-pages-are-for-admins".to_owned(),
+            reason: Some("The admin pages are for the admins group.".to_owned()),
+            file: String::new(),
+            text: Some("@id(\"admin-pages-are-for-admins\")\nforbid (principal, action, resource);".to_owned()),
+            href: "/audit?rule=admin-pages-are-for-admins".to_owned(),
+        }
+    }
+
     #[test]
     fn a_fault_in_the_rules_is_shown_with_its_line() {
         let page = |faults| PolicyPage {
@@ -65,6 +85,7 @@ mod tests {
             rules: "12 rules".to_owned(),
             since: Some("2 minutes ago".to_owned()),
             faults,
+            files: vec![RuleFile { name: "10-portal.cedar".to_owned(), rules: vec![rule()] }],
             policies: "9f2c".repeat(16),
             entities: "01ab".repeat(16),
             schema: "77de".repeat(16),
@@ -74,6 +95,7 @@ mod tests {
             place: Some("wiki.cedar:14:1".to_owned()),
         };
         assert!(look_at("policy_fault", &page(vec![fault])).contains("wiki.cedar:14:1"));
-        assert!(look_at("policy", &page(vec![])).contains("are the rules in force"));
+        let html = look_at("policy", &page(vec![]));
+        assert!(html.contains("are the rules in force") && html.contains("forbid (principal"));
     }
 }

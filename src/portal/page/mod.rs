@@ -15,7 +15,7 @@ use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 
-pub use administration::{PolicyFaultWords, PolicyPage, SessionsPage};
+pub use administration::{PolicyFaultWords, PolicyPage, RuleFile, SessionsPage};
 pub use answer::{AskedFromElsewherePage, DeniedPage, ErrorPage};
 pub use audit::{
     AuditPage, CheckpointWords, Chip, Choice, DayWords, EntryLine, Field, FilterForm, NothingWords, SavedWords, Value,

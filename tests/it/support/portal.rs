@@ -67,8 +67,13 @@ impl Answer {
 impl TestPortal {
     /// Opens a portal over `db`.
     pub async fn open(db: &TestDb) -> Self {
+        Self::open_with(db, "").await
+    }
+
+    /// Opens a portal over `db`, with a few rules more.
+    pub async fn open_with(db: &TestDb, rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Arc::new(settings(folder.path(), db));
+        let settings = Arc::new(settings(folder.path(), db, rules));
         let nowhere = bailiwick::config::Shipping::default();
         let pool = db.pool.clone();
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -195,8 +200,16 @@ pub fn from_own_page(method: Method, path: &str, cookie: &str) -> http::request:
     if cookie.is_empty() { request } else { request.header(header::COOKIE, cookie) }
 }
 
-fn settings(folder: &Path, db: &TestDb) -> Settings {
-    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/policies");
+fn settings(folder: &Path, db: &TestDb, rules: &str) -> Settings {
+    let policies = folder.join("policies");
+    fs::create_dir(&policies).unwrap();
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/policies")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), policies.join(file.file_name())).unwrap();
+    }
+    if !rules.is_empty() {
+        fs::write(policies.join("90-test.cedar"), rules).unwrap();
+    }
     let (key, kubeconfig) = (folder.join("wrapping.key"), folder.join("kubeconfig"));
     fs::write(&key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
