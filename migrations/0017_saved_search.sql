@@ -18,4 +18,20 @@ comment on table saved_search is 'a search of the audit log that a person kept u
 
 grant select, insert, delete on saved_search to bailiwick_broker;
 
+-- What the log says of an export is the hash of its manifest; the manifest itself is kept for whoever exported, beside
+-- the file that they have.
+create table export_manifest (
+    sha256  bytea       not null,
+    person  uuid        not null,
+    body    text        not null,
+    made_at timestamptz not null,
+    constraint export_manifest_key           primary key (sha256, person),
+    constraint export_manifest_is_its_hash   check (sha256 = sha256(convert_to(body, 'UTF8'))),
+    constraint export_manifest_person_exists foreign key (person) references person (id)
+);
+
+comment on table export_manifest is 'what an export from the portal said about itself, as hashed in the log';
+
+grant select, insert on export_manifest to bailiwick_broker;
+
 reset role;

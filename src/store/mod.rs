@@ -21,6 +21,7 @@ pub mod checkpoint;
 pub mod command_line_grant;
 pub mod credential;
 pub mod entry;
+pub mod export_manifest;
 pub mod feed;
 pub mod handover;
 pub mod head;

@@ -29,7 +29,8 @@ pub const BARS: usize = 48;
 /// The chart. None: there is nothing to see.
 pub fn chart(activity: &Activity, counted: Counted, links: &Links) -> Option<Chart> {
     let buckets = &activity.buckets;
-    let (first, last) = (buckets.first()?, buckets.last()?);
+    // Fewer bars than three say less than the numbers do.
+    let (first, last) = (buckets.first()?, buckets.last().filter(|_| buckets.len() > 2)?);
     let most = buckets.iter().map(sum).max().filter(|most| *most > 0)?;
     let number = |count: u64| if activity.is_exact { words::grouped(count) } else { words::about(count) };
     let total = |of: fn(&Bucket) -> u64| number(buckets.iter().map(of).fold(0, u64::saturating_add));
@@ -45,7 +46,7 @@ pub fn chart(activity: &Activity, counted: Counted, links: &Links) -> Option<Cha
             parts: Bar::parts(counts, most),
         }
     };
-    let middle = buckets.get(buckets.len() / 2).filter(|_| buckets.len() > 2);
+    let middle = buckets.get(buckets.len() / 2);
     let ticks = [Some(first.from), middle.map(|bucket| bucket.from), Some(last.until)];
     let (from, until) = (words::second(first.from), words::second(last.until));
     let [allowed, denied, other] = &totals;

@@ -190,9 +190,9 @@ const FIELDS: [(&str, &str, &str); 11] = [
     ("until", "Until", "UTC"),
     ("rule", "Rule", "its id"),
     ("address", "Address", "192.0.2.0/24"),
-    ("request", "Request", "its number"),
-    ("login", "Login", "its number"),
-    ("credential", "Credential", "its number"),
+    ("request", "Request", "its id"),
+    ("login", "Login", "its id"),
+    ("credential", "Credential", "its id"),
 ];
 
 #[cfg(test)]

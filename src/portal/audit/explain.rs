@@ -54,7 +54,7 @@ pub async fn why(db: &mut PgConnection, entry: &Entry, texts: Texts) -> Result<O
 
 fn sentence(decision: &Decision) -> String {
     let verdict = match decision.verdict {
-        Verdict::Allow => "Allowed",
+        Verdict::Allow => return format!("Allowed by {}.", decision.policies.join(", ")),
         Verdict::Deny => "Denied",
         Verdict::StepUp => "Put off until a fresh passkey",
     };

@@ -72,7 +72,7 @@ pub async fn page(
     let page = AuditPage {
         frame: portal.frame(&permit, here),
         checkpoint: sealed.map(|sealed| CheckpointWords {
-            size: words::grouped(sealed.size),
+            size: words::entries(sealed.size),
             age: words::ago(now, sealed.signed_at),
         }),
         count: view.activity.as_ref().filter(|_| view.counted == Counted::All).map(activity::count),

@@ -43,7 +43,7 @@ pub struct AuditPage {
 
 /// The newest signed head of the log.
 pub struct CheckpointWords {
-    /// How many entries it seals.
+    /// How many entries it seals, in words.
     pub size: String,
     /// How long ago.
     pub age: String,
@@ -214,7 +214,7 @@ pub(super) mod tests {
         let choice = |label, current| Choice { label, href: format!("/audit?{label}"), current };
         AuditPage {
             frame: Frame::sample("/audit"),
-            checkpoint: Some(CheckpointWords { size: "1 419".to_owned(), age: "a second ago".to_owned() }),
+            checkpoint: Some(CheckpointWords { size: "1 419 entries".to_owned(), age: "a second ago".to_owned() }),
             filter: form(),
             count: Some("about 12 000 entries".to_owned()),
             chart: Some(chart::tests::sample()),

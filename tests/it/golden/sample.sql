@@ -33,6 +33,8 @@ select append_batch(0, 0, '00000000-0000-4000-8000-00000000000c', '00000000-0000
                     array[null::uuid], array['00000000-0000-4000-8000-000000000001'::uuid], array[null::uuid],
                     array[null::uuid], array['allow'], array['GET wiki/'], '{}', '{}', '{}');
 insert into tile (level, tile_index, hashes) values (0, 0, decode(repeat('00', 8192), 'hex'));
+insert into export_manifest (sha256, person, body, made_at)
+values (sha256('{}'), '00000000-0000-4000-8000-000000000001', '{}', '2026-11-01');
 insert into saved_search (person, name, search, saved_at)
 values ('00000000-0000-4000-8000-000000000001', 'denials', 'verdict=deny', '2026-11-01');
 insert into checkpoint (epoch, size, key, root, note, signed_at)
