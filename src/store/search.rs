@@ -310,3 +310,18 @@ pub async fn leaves_of_requests(
     .await?;
     rows.into_iter().map(|(index, leaf)| Ok((natural(index)?, leaf))).collect()
 }
+
+/// The leaf bytes of the decisions about `requests`, by the index of requests.
+pub async fn decisions_of(db: impl PgExecutor<'_>, requests: &[Uuid]) -> Result<Vec<Vec<u8>>, StoreFault> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+        "select leaf
+           from entry
+          where request = any($1)
+            and kind = 'decision'
+          order by leaf_index desc",
+    )
+    .bind(requests)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|(leaf,)| leaf).collect())
+}

@@ -5,6 +5,7 @@
 mod bits;
 mod block;
 mod build;
+mod check;
 mod count;
 mod find;
 mod matching;
@@ -13,9 +14,14 @@ mod terms;
 mod walk;
 mod words;
 
-pub(in crate::audit) use build::follow;
+pub(in crate::audit) use {
+    build::follow,
+    terms::verdict,
+    words::{closed_by, sign_in_step},
+};
 pub use {
     build::{Turn, take_turn},
+    check::check_block,
     count::{Activity, Bucket, Estimate, activity, tally},
     find::{Found, find, find_from},
     query::{Mistake, Search, Verdict},

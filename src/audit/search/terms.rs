@@ -115,7 +115,7 @@ fn of_event(event: &Event, take: &mut impl FnMut(Field, &str)) {
 }
 
 /// How it ended: the words of `verdict`.
-pub(super) fn verdict(event: &Event) -> Option<&'static str> {
+pub(in crate::audit) fn verdict(event: &Event) -> Option<&'static str> {
     match event {
         Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
         Event::Refused { .. } | Event::Refusals { .. } => Some("refused"),
