@@ -4,9 +4,13 @@
 mod bundle;
 mod checkpoint;
 mod evidence;
+mod export;
 mod fields;
+mod filters;
+mod lines;
 mod progress;
 mod proof;
+mod search;
 mod tail;
 mod verify;
 
@@ -24,7 +28,10 @@ use crate::{
     audit::checkpoint::{Verifier, note_of_file},
     store::key::{self, KeyPurpose},
 };
-use {bundle::Bundle, checkpoint::Checkpoint, fields::Fields, proof::Proof, tail::Tail, verify::Verify};
+use {
+    bundle::Bundle, checkpoint::Checkpoint, export::ExportLog, fields::Fields, proof::Proof, search::SearchLog,
+    tail::Tail, verify::Verify,
+};
 
 /// `bailiwick audit …`
 #[derive(Debug, Subcommand)]
@@ -46,8 +53,22 @@ pub(super) enum Audit {
     #[command(subcommand)]
     Proof(Proof),
     /// Print the newest entries, oldest of them first
-    #[command(after_help = "Examples:\n  bailiwick audit tail\n  bailiwick audit tail -n 100 -f -o json")]
+    #[command(after_help = "Exit code: 0 printed, 1 an entry could not be read, 2 the log could not be looked at.\n\n\
+                            Examples:\n  bailiwick audit tail\n  bailiwick audit tail -f --verdict deny\n  \
+                            bailiwick audit tail -n 100 -f -o json")]
     Tail(Tail),
+    /// Find entries, newest first
+    #[command(after_help = "Exit code: 0 looked, 1 an entry could not be read, 2 the log could not be looked at.\n\n\
+                            Examples:\n  bailiwick audit search --verdict deny --where wiki --from 2026-11-21\n  \
+                            bailiwick audit search --who corp/ada --what 'list pods' --where prod/default\n  \
+                            bailiwick audit search 'rule=break-glass&address=192.0.2.0/24' -o json")]
+    Search(SearchLog),
+    /// Write the entries of a search into a file, with a manifest of hashes
+    #[command(after_help = "Exit code: 0 written or unchanged, 1 a file was changed, 2 it could not be done.\n\n\
+                            Examples:\n  bailiwick audit export --format csv --out denied.csv --verdict deny\n  \
+                            bailiwick audit export --check denied.csv.manifest.json\n  \
+                            bailiwick audit export 'who=corp/ada' | jq .entry.event.kind")]
+    Export(ExportLog),
     /// Print every field of every kind of entry, and where it goes in OCSF
     Fields(Fields),
 }
@@ -70,6 +91,8 @@ impl Audit {
             Self::Checkpoint(command) => command.run().await,
             Self::Proof(command) => command.run().await,
             Self::Tail(command) => command.run().await,
+            Self::Search(command) => command.run().await,
+            Self::Export(command) => command.run().await,
             Self::Fields(command) => Ok(command.run()),
         }
     }

@@ -18,7 +18,7 @@ impl Progress {
     }
 
     pub(super) fn show(&mut self, done: u64, of: u64) {
-        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY);
+        let is_due = self.shown.map_or(self.start.elapsed() >= BEFORE_THE_FIRST, |shown| shown.elapsed() >= SHOW_EVERY);
         if !self.is_wanted || !is_due || of == 0 {
             return;
         }
@@ -37,3 +37,6 @@ impl Progress {
 }
 
 const SHOW_EVERY: Duration = Duration::from_millis(100);
+
+/// Who waits no longer needs no such line.
+const BEFORE_THE_FIRST: Duration = Duration::from_secs(1);

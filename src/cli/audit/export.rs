@@ -1,0 +1,158 @@
+//! `bailiwick audit export`: the entries of a search as CSV or NDJSON, with a manifest of hashes; and whether such files
+//! are still what their manifest says. Read over the auditor's account, so nobody records it: what the page exports is in
+//! the log.
+
+use std::{
+    ffi::OsString,
+    fmt::Display,
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+use sqlx::PgConnection;
+
+use super::{
+    super::{
+        CliFault, Ending,
+        output::{self, Paint, remark, say, say_json},
+    },
+    LogDatabase,
+    filters::Filters,
+    inert,
+    progress::Progress,
+    shown,
+};
+use crate::audit::export::{self, Export, Manifest};
+
+/// `bailiwick audit export`
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ExportLog {
+    #[command(flatten)]
+    database: LogDatabase,
+    /// How to write the entries
+    #[arg(long, value_enum, default_value_t = Kind::Ndjson)]
+    format: Kind,
+    /// Where to; the manifest goes beside it, to FILE.manifest.json. Without it the entries go to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Export nothing: compare the files of this manifest with what it says of them
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["out", "format", "query"])]
+    check: Option<PathBuf>,
+    /// How to write the answer, which is the manifest
+    #[arg(short, long, value_enum, default_value_t)]
+    output: output::Format,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// One JSON object for each entry and line: all of it
+    Ndjson,
+    /// One row for each entry: for spreadsheets
+    Csv,
+}
+
+impl ExportLog {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        if let Some(manifest) = &self.check {
+            return self.compare(manifest);
+        }
+        let search = self.filters.search()?;
+        let mut db = self.database.connect().await?;
+        let format = match self.format {
+            Kind::Ndjson => export::Format::Ndjson,
+            Kind::Csv => export::Format::Csv,
+        };
+        let export = Export::begin(&mut db, search, format).await.map_err(CliFault::could_not_look)?;
+        let Some(out) = &self.out else {
+            let manifest = write(&mut db, export, &mut std::io::stdout().lock(), "-").await?;
+            remark(format_args!("{} entries, SHA-256 {}", manifest.entries, sha256(&manifest)));
+            return Ok(Ending::Yes);
+        };
+        let name = out.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| CliFault::could_not_look("--out is not the name of a file"))?;
+        let mut file = BufWriter::new(created(out)?);
+        let manifest = write(&mut db, export, &mut file, name).await?;
+        let kept = file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        kept.map_err(|fault| at(out, &fault))?;
+        let beside = manifest_beside(out);
+        let mut file = created(&beside)?;
+        file.write_all(&manifest.to_bytes()).and_then(|()| file.sync_all()).map_err(|fault| at(&beside, &fault))?;
+        self.tell(&manifest, &beside)?;
+        Ok(Ending::Yes)
+    }
+
+    fn tell(&self, manifest: &Manifest, beside: &Path) -> Result<(), CliFault> {
+        if self.output == output::Format::Json {
+            return say_json(manifest);
+        }
+        say(format_args!("{} entries of a log of {}", manifest.entries, manifest.log_size));
+        say(format_args!("  SHA-256   {}", sha256(manifest)));
+        say(format_args!("  manifest  {}", beside.display()));
+        if manifest.archived > 0 {
+            remark(format_args!("{} more are archived: only their hashes are still here", manifest.archived));
+        }
+        Ok(())
+    }
+
+    fn compare(&self, path: &Path) -> Result<Ending, CliFault> {
+        let bytes = std::fs::read(path).map_err(|fault| at(path, &fault))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|fault| at(path, &format_args!("is no manifest: {fault}")))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let wrong = export::check(&manifest, folder).map_err(|fault| at(path, &fault))?;
+        if self.output == output::Format::Json {
+            let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            say_json(&serde_json::json!({ "is_sound": wrong.is_empty(), "wrong": wrong }))?;
+        } else {
+            wrong
+                .iter()
+                .for_each(|wrong| say(format_args!("{} {}", shown(Paint::Red, "changed:"), inert(&wrong.to_string()))));
+            if wrong.is_empty() {
+                say(format_args!("{} {} entries", shown(Paint::Green, "unchanged:"), manifest.entries));
+            }
+        }
+        Ok(if wrong.is_empty() { Ending::Yes } else { Ending::No })
+    }
+}
+
+async fn write(
+    db: &mut PgConnection,
+    mut export: Export,
+    out: &mut impl Write,
+    name: &str,
+) -> Result<Manifest, CliFault> {
+    let mut progress = Progress::begin();
+    while let Some(bytes) = export.next(&mut *db, |_| true).await.map_err(CliFault::could_not_look)? {
+        out.write_all(&bytes).map_err(|fault| CliFault::could_not_look(format!("{name}: {fault}")))?;
+        let (done, of) = export.progress();
+        progress.show(done, of);
+    }
+    progress.end();
+    out.flush().map_err(|fault| CliFault::could_not_look(format!("{name}: {fault}")))?;
+    export.manifest(db, name).await.map_err(CliFault::could_not_look)
+}
+
+/// A new file for its owner alone: a log says much about people.
+fn created(path: &Path) -> Result<File, CliFault> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    made.map_err(|fault| at(path, &fault))
+}
+
+fn manifest_beside(out: &Path) -> PathBuf {
+    let mut name = OsString::from(out);
+    name.push(".manifest.json");
+    PathBuf::from(name)
+}
+
+fn sha256(manifest: &Manifest) -> &str {
+    manifest.files.first().map_or("", |file| &file.sha256)
+}
+
+fn at(path: &Path, fault: &dyn Display) -> CliFault {
+    CliFault::could_not_look(format!("{}: {fault}", path.display()))
+}

@@ -1,0 +1,58 @@
+//! `bailiwick audit search`: the newest entries that meet every filter, served by the index.
+
+use clap::Args;
+
+use super::{
+    super::{
+        CliFault, Ending,
+        output::{Format, remark},
+    },
+    LogDatabase,
+    filters::Filters,
+    lines::print,
+};
+use crate::audit::search::{find, tally};
+
+/// `bailiwick audit search`
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SearchLog {
+    #[command(flatten)]
+    database: LogDatabase,
+    /// How many entries, at most
+    #[arg(short = 'n', long, default_value_t = 50)]
+    lines: u32,
+    /// Only entries before this one: to go on where a page ended
+    #[arg(long, value_name = "INDEX")]
+    before: Option<u64>,
+    /// How to write them; json is one entry per line, with its index
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl SearchLog {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        let search = self.filters.search()?;
+        let mut db = self.database.connect().await?;
+        let limit = usize::try_from(self.lines).unwrap_or(usize::MAX);
+        let found = find(&mut db, &search, self.before, limit, |_| true).await.map_err(CliFault::could_not_look)?;
+        let is_readable = print(&mut db, &found.entries, self.output).await?;
+        if self.output == Format::Table {
+            let tally = tally(&mut db, &search).await.map_err(CliFault::could_not_look)?;
+            let about = if tally.is_exact { "" } else { "about " };
+            let shown = found.entries.len();
+            remark(format_args!("{shown} of {about}{} entries, newest first", tally.count));
+        }
+        if found.bodiless > 0 {
+            remark(format_args!("{} more are archived: only their hashes are still here", found.bodiless));
+        }
+        if let Some(hint) = &found.hint {
+            remark(hint);
+        }
+        if let Some(next) = found.next {
+            remark(format_args!("There is more: go on with --before {next}"));
+        }
+        Ok(if is_readable { Ending::Yes } else { Ending::No })
+    }
+}
