@@ -1,6 +1,6 @@
 # What people run, and what the CI runs: the same.
 
-.PHONY: help demo demo-kubernetes test fire bench-audit check supply
+.PHONY: help demo demo-kubernetes test fire bench-audit bench-search check supply
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -36,6 +36,10 @@ fire: ## kill brokers and Postgres at random points under load, 200 rounds, and 
 bench-audit: ## how fast the log makes entries durable, beside plain COPY into the same Postgres (ARGS="--rounds 5")
 	@tests/install demo
 	@cargo bench --locked --bench audit -- $(ARGS)
+
+bench-search: ## how long searching a made-up log takes; SIZE=10000000 needs 12 GB of disk and half an hour
+	@tests/install demo
+	@cargo bench --locked --bench search -- $(or $(SIZE),1000000)
 
 check: ## formatting, lints, documentation, the rules of the house
 	@.ci/check

@@ -15,6 +15,8 @@ mod cluster;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod court;
 mod database;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod history;
 #[allow(dead_code, reason = "not every test needs a provider")]
 pub mod issuer;
 #[allow(dead_code, reason = "not every test needs a cluster")]
