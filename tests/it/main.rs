@@ -19,6 +19,8 @@ mod audit_golden;
 mod audit_log;
 mod audit_paused;
 mod audit_proof;
+mod audit_review_cli;
+mod audit_search;
 mod audit_verify;
 mod credential_issue;
 mod demo;

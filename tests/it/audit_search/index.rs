@@ -1,0 +1,107 @@
+//! The index itself: built once, by one at a time, behind what the log appends, and checked against it.
+
+use bailiwick::{
+    audit::search::{Search, Turn, activity, check_block, find, take_turn},
+    model::{Timestamp, Verdict},
+};
+
+use super::{all, past};
+use crate::support::{
+    audit::{decision, log},
+    database, eventually,
+    history::START,
+};
+
+#[tokio::test]
+async fn whoever_checks_a_block_finds_what_was_done_to_it() {
+    let db = past(2).await;
+    let mut auditor = db.another_pool("bailiwick_auditor").acquire().await.unwrap();
+    assert_eq!(
+        (check_block(&mut auditor, 0).await.unwrap(), check_block(&mut auditor, 1).await.unwrap()),
+        (None, None)
+    );
+    assert!(check_block(&mut auditor, 2).await.unwrap().unwrap().contains("not indexed"));
+    for (tamper, said) in [
+        ("delete from posting where block = 1 and term = (select min(term) from posting where block = 1)", "term"),
+        (
+            "update posting set bits = '\\x0001' where block = 0 and term = (select max(term) from posting where block = 0)",
+            "term",
+        ),
+    ] {
+        sqlx::query(tamper).execute(&db.owner).await.unwrap();
+        let block = u64::from(tamper.contains("block = 1"));
+        assert!(check_block(&mut auditor, block).await.unwrap().unwrap().contains(said));
+    }
+    sqlx::query("update search_block set denied = '' where block = 1").execute(&db.owner).await.unwrap();
+    assert!(check_block(&mut auditor, 1).await.unwrap().unwrap().contains("block"));
+}
+
+#[tokio::test]
+async fn several_at_once_index_each_block_once_and_nobody_can_change_it_after() {
+    let db = past(0).await;
+    let mut turns = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let pool = db.another_pool("bailiwick_broker");
+        turns.spawn(async move {
+            let mut db = pool.acquire().await.unwrap();
+            loop {
+                match take_turn(&mut db, 1).await.unwrap() {
+                    Turn::Complete => return,
+                    Turn::Indexed(_) | Turn::Taken => tokio::task::yield_now().await,
+                }
+            }
+        });
+    }
+    turns.join_all().await;
+    let mut broker = db.pool.acquire().await.unwrap();
+    for block in 0..3 {
+        assert_eq!(check_block(&mut broker, block).await.unwrap(), None, "block {block}");
+    }
+    for forbidden in ["delete from posting", "update search_block set block = block + 1", "truncate posting"] {
+        assert!(sqlx::query(forbidden).execute(&db.pool).await.is_err(), "{forbidden}");
+    }
+}
+
+#[tokio::test]
+#[allow(unused_must_use, reason = "appended for the sake of the entry; no receipt permits anything")]
+async fn a_log_indexes_itself_behind_what_it_appends() {
+    let db = database().await;
+    let (log, tasks) = log(&db.pool).await;
+    let waiting = (0..1_030).map(|n| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            log.append(decision(n, Verdict::Allow)).await.unwrap();
+        })
+    });
+    for appended in waiting.collect::<Vec<_>>() {
+        appended.await.unwrap();
+    }
+    let mut auditor = db.another_pool("bailiwick_auditor").acquire().await.unwrap();
+    eventually(async || {
+        let mut db = db.pool.acquire().await.unwrap();
+        let found = find(&mut db, &Search::default(), None, 1, |_| true).await.unwrap();
+        (found.indexed_to == 1024).then_some(())
+    })
+    .await;
+    let found = all(&mut auditor, &Search::parse("text=page+1027").unwrap(), 5).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(all(&mut auditor, &Search::parse("where=wiki").unwrap(), 400).await.len(), 1_030);
+    assert_eq!(check_block(&mut auditor, 0).await.unwrap(), None);
+    drop(tasks);
+}
+
+#[tokio::test]
+async fn a_chart_over_no_entries_is_empty_and_a_log_without_entries_has_none() {
+    let db = database().await;
+    let mut broker = db.pool.acquire().await.unwrap();
+    assert_eq!(take_turn(&mut broker, 4).await.unwrap(), Turn::Complete);
+    assert!(find(&mut broker, &Search::default(), None, 50, |_| true).await.unwrap().entries.is_empty());
+    assert!(activity(&mut broker, &Search::default(), 48).await.unwrap().buckets.is_empty());
+    let asked = Search {
+        from: Some(Timestamp::from_micros(START)),
+        until: Some(Timestamp::from_micros(START + 48)),
+        ..Search::default()
+    };
+    let chart = activity(&mut broker, &asked, 48).await.unwrap();
+    assert_eq!((chart.buckets.len(), chart.is_exact), (48, true));
+}
