@@ -214,16 +214,19 @@ impl<'a> Looking<'a> {
             }
             let (from, until) = walk.left;
             match self.order {
-                _ if walk.is_over() => self.leave_out((self.left.0, self.left.1.min(self.found.indexed_to))),
+                _ if walk.is_over() => break,
                 Order::NewestFirst => self.left.1 = self.left.1.min(until * BLOCK),
                 Order::OldestFirst => self.left.0 = self.left.0.max(from * BLOCK),
             }
-            if walk.examined >= MOST_BLOCKS && !walk.is_over() {
+            if walk.examined >= MOST_BLOCKS {
                 self.stop(format!(
                     "Looked at {} blocks of 1,024 entries: narrow it down, or go on from here.",
                     walk.examined
                 ));
             }
+        }
+        if walk.is_over() && !self.is_done() {
+            self.leave_out((from, until));
         }
         Ok(())
     }
