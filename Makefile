@@ -1,6 +1,6 @@
 # What people run, and what the CI runs: the same.
 
-.PHONY: help demo demo-kubernetes test fire bench-audit bench-search check supply
+.PHONY: help demo demo-kubernetes test fire bench-audit bench-proxy bench-search check supply
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -46,3 +46,10 @@ check: ## formatting, lints, documentation, the rules of the house
 
 supply: ## licences, bans, sources and advisories of every dependency; run it whenever Cargo.lock changes
 	@.ci/supply
+
+bench-proxy: ## what a request costs, beside nginx and Envoy; ROUNDS=5 rounds, about a minute each
+	@echo "==> bench-proxy: what it needs"
+	@tests/install demo bench
+	@echo "==> bench-proxy: build (many minutes the first time)"
+	@cargo build --locked --release --bin bailiwick
+	@exec python3 tests/bench/proxy.py target/release/bailiwick .cache/bench/bin/envoy

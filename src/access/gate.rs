@@ -32,9 +32,7 @@ struct Parts {
 #[must_use = "a permit that is dropped is recorded as not forwarded"]
 #[derive(Debug)]
 pub struct Permit {
-    caller: Caller,
-    action: Action,
-    context: Context,
+    standing: Arc<Standing>,
     // Owes the log an ending from the moment that the permit exists; its drop pays.
     pending: Pending,
 }
@@ -48,18 +46,6 @@ pub struct Standing {
     pub action: Action,
     context: Context,
 }
-
-/// A question on its way into the log.
-struct Asked {
-    caller: Caller,
-    action: Action,
-    context: Context,
-    request: RequestId,
-    verdict: Verdict,
-}
-
-/// The log did not take the decision.
-struct Unanswered;
 
 /// Why there is no permit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +83,8 @@ impl Gate {
     }
 
     /// May `caller` do `action`? Returns only after the answer is in the log; a caller who goes away meanwhile leaves a
-    /// `not-forwarded` entry behind.
+    /// `not-forwarded` entry behind. INVARIANT: nothing is waited for between the receipt and the permit, so a receipt is
+    /// either in a permit, whose drop is recorded, or still with the log, which records that nobody took it.
     pub async fn ask(&self, caller: &Caller, request: RequestId, action: Action) -> Result<Permit, Refusal> {
         let unavailable = |why| {
             Counters::bump(&self.0.counters.unavailable);
@@ -120,24 +107,32 @@ impl Gate {
             happened_at: context.time,
             request: Some(request),
         };
-        let asked = Asked { caller: caller.clone(), action, context, request, verdict: decision.verdict };
-        let Ok(permit) = self.record(draft, asked).await else {
+        let Ok(receipt) = self.0.log.append(draft).await else {
             return Err(unavailable("the audit log does not answer"));
         };
-        match (decision.verdict, permit) {
-            (Verdict::Allow, Some(permit)) => {
+        match decision.verdict {
+            Verdict::Allow => {
                 Counters::bump(&self.0.counters.allowed);
-                Ok(permit)
+                let standing = Standing { caller: caller.clone(), action, context };
+                Ok(self.permit(standing, receipt, request))
             }
-            (Verdict::StepUp, _) => {
+            Verdict::StepUp => {
                 Counters::bump(&self.0.counters.step_up);
                 Err(Refusal::StepUp { decision, request })
             }
-            _ => {
+            Verdict::Deny => {
                 Counters::bump(&self.0.counters.denied);
                 Err(Refusal::Denied { decision, request })
             }
         }
+    }
+
+    fn permit(&self, standing: Standing, receipt: Receipt, request: RequestId) -> Permit {
+        let Parts { log, clock, .. } = &*self.0;
+        let since = standing.context.time;
+        let debt = Debt { log: log.clone(), clock: Arc::clone(clock), receipt, request, since };
+        let standing = Arc::new(standing);
+        Permit { pending: Pending::new(Arc::clone(&standing), debt), standing }
     }
 
     /// For an open stream: would the same still be allowed? Nothing is recorded and nothing permitted. The age of the
@@ -150,7 +145,7 @@ impl Gate {
 
     /// What the holder of `permit` may see of the log, which they may read.
     pub fn reader(&self, permit: &Permit) -> Reader {
-        Reader::new(self.0.live.rules(), permit.caller.clone(), permit.context.clone())
+        Reader::new(self.0.live.rules(), permit.standing.caller.clone(), permit.standing.context.clone())
     }
 
     /// The rules in force, and what is wrong with newer ones.
@@ -162,35 +157,17 @@ impl Gate {
     pub fn counters(&self) -> &Counters {
         &self.0.counters
     }
-
-    /// Appends the decision and, if it allows, makes the permit. Runs as a task of its own, so that a caller who goes
-    /// away cannot lose a receipt: the permit is then made all the same, dropped, and its drop is recorded.
-    async fn record(&self, draft: Draft, asked: Asked) -> Result<Option<Permit>, Unanswered> {
-        let parts = Arc::clone(&self.0);
-        let task = tokio::spawn(async move {
-            let receipt = parts.log.append(draft).await.map_err(|_| Unanswered)?;
-            if asked.verdict != Verdict::Allow {
-                return Ok(None);
-            }
-            let Asked { caller, action, context, request, .. } = asked;
-            let debt =
-                Debt { log: parts.log.clone(), clock: Arc::clone(&parts.clock), receipt, request, since: context.time };
-            let pending = Pending::new(caller.clone(), debt);
-            Ok(Some(Permit { caller, action, context, pending }))
-        });
-        task.await.map_err(|_| Unanswered)?
-    }
 }
 
 impl Permit {
     /// Who may.
     pub fn caller(&self) -> &Caller {
-        &self.caller
+        &self.standing.caller
     }
 
     /// What they may.
     pub fn action(&self) -> &Action {
-        &self.action
+        &self.standing.action
     }
 
     /// The request that it was asked for.
@@ -204,12 +181,18 @@ impl Permit {
     }
 
     /// What a stream that begins with this permit goes on depending on.
-    pub fn standing(&self) -> Standing {
-        Standing { caller: self.caller.clone(), action: self.action.clone(), context: self.context.clone() }
+    pub fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing)
     }
 
     /// Uses the permit up: the pieces to act on, and what is owed to the log for having them.
     pub fn spend(self) -> (Caller, Action, Pending) {
-        (self.caller, self.action, self.pending)
+        let Standing { caller, action, .. } = Standing::clone(&self.standing);
+        (caller, action, self.pending)
+    }
+
+    /// The same for what is done for every request: nothing is copied.
+    pub fn spend_whole(self) -> (Arc<Standing>, Pending) {
+        (self.standing, self.pending)
     }
 }

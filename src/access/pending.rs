@@ -6,16 +6,17 @@ use std::sync::{
     atomic::{AtomicU16, AtomicU64, Ordering},
 };
 
+use super::Standing;
 use crate::{
     audit::{ClosedBy, Draft, Event, Log, Receipt},
-    model::{Caller, Clock, RequestId, Timestamp},
+    model::{Clock, RequestId, Timestamp},
 };
 
 /// The duty to say how a permitted request ended. Dropped without [`Pending::finish`]: `not-forwarded` when nothing was
 /// sent, otherwise an outcome with what was counted so far.
 #[must_use = "the log is owed an outcome; dropping this records one at once"]
 pub struct Pending {
-    caller: Caller,
+    standing: Arc<Standing>,
     debt: Debt,
     meter: Arc<Meter>,
     stage: Stage,
@@ -63,8 +64,8 @@ impl Meter {
 }
 
 impl Pending {
-    pub(super) fn new(caller: Caller, debt: Debt) -> Self {
-        Self { caller, debt, meter: Arc::default(), stage: Stage::Unsent }
+    pub(super) fn new(standing: Arc<Standing>, debt: Debt) -> Self {
+        Self { standing, debt, meter: Arc::default(), stage: Stage::Unsent }
     }
 
     /// The request that this belongs to.
@@ -118,7 +119,7 @@ impl Pending {
     fn pay(&mut self, event: Event) {
         self.stage = Stage::Paid;
         self.debt.log.note(Draft {
-            caller: Some(self.caller.clone()),
+            caller: Some(self.standing.caller.clone()),
             event,
             happened_at: self.debt.clock.now(),
             request: Some(self.debt.request),

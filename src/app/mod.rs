@@ -193,7 +193,8 @@ impl Parts {
         let (streams, streams_watch) = Streams::open(watched, Arc::clone(&clock), Arc::clone(&entropy));
         let certificate = authority.certificate().clone();
         let callers =
-            Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()));
+            Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()))
+                .remembering(feed.clone());
         let passwords = tokio::spawn(follow_passwords(pool.clone(), Arc::clone(&settings)));
         let refusals = Refusals::new(log.clone(), Arc::clone(&clock));
         let counting = tokio::spawn(refusals.clone().run());

@@ -5,6 +5,7 @@
 pub mod command_line;
 pub mod handover;
 pub mod invitation;
+mod known;
 pub mod login;
 pub mod oidc;
 pub mod presented;

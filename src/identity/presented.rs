@@ -1,5 +1,5 @@
-//! What came with a request becomes a caller, or a reason why not. Rows are read each time: nothing is remembered
-//! between two requests, so what was ended or revoked is refused at the next one.
+//! What came with a request becomes a caller, or a reason why not. Whoever was found may be found again without looking
+//! (see `known`); every refusal comes from the rows.
 //!
 //! An attacker presents whatever they like. Secrets are looked up by hash, so that what was cut, lengthened or made up
 //! is simply unknown; a certificate counts by its row and its key, whatever else it says.
@@ -9,7 +9,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use sqlx::PgPool;
 use tower_sessions::Session;
 
-use super::{login::caller_of, secret, session::LOGIN};
+use super::{
+    known::{Found, Known, Shown},
+    login::caller_of,
+    secret,
+    session::LOGIN,
+};
 use crate::{
     config,
     credential::x509::Facts,
@@ -17,6 +22,7 @@ use crate::{
     store::{
         StoreFault, app_session,
         credential::{self, CredentialRow},
+        feed::Feed,
         login::{self, LoginRow},
     },
 };
@@ -28,6 +34,7 @@ pub struct Callers {
     clock: Arc<dyn Clock>,
     limits: config::Login,
     authority: Option<Arc<[u8]>>,
+    known: Known,
 }
 
 /// Why nobody calls.
@@ -68,7 +75,17 @@ impl Callers {
     /// Judges by `limits`; accepts certificates of the authority with this certificate (DER), if there is one.
     pub fn new(pool: PgPool, clock: Arc<dyn Clock>, limits: config::Login, authority: Option<&[u8]>) -> Self {
         let authority = authority.and_then(Facts::subject_of).map(Arc::from);
-        Self { pool, clock, limits, authority }
+        Self { pool, clock, limits, authority, known: Known::default() }
+    }
+
+    /// The same, remembering whom it finds for as long as `feed` tells of no change.
+    pub fn remembering(self, feed: Feed) -> Self {
+        Self { known: Known::until_told_by(feed), ..self }
+    }
+
+    /// Waits until this broker knows of whatever was ended or changed before this was called.
+    pub async fn catch_up(&self) {
+        self.known.catch_up().await;
     }
 
     /// The caller of a portal session: maybe half a login, which its assurance says.
@@ -82,7 +99,14 @@ impl Callers {
 
     /// The caller of an app session, by the value of its cookie.
     pub async fn from_app_cookie(&self, cookie: &str, app: &AppName, address: IpAddr) -> Result<Caller, NotPresented> {
-        let found = app_session::app_session(&self.pool, &secret::hash(cookie)).await?;
+        let shown = Shown::app_cookie(cookie);
+        if let Some(caller) = self.known.caller(&shown, self.clock.now(), address)
+            && caller.scope.is_app(app)
+        {
+            return Ok(caller);
+        }
+        let noted = self.known.note();
+        let found = app_session::app_session(&self.pool, shown.hash()).await?;
         let found = found.ok_or(NotPresented::Unknown)?;
         if found.app != app.as_str() {
             return Err(NotPresented::WrongScope);
@@ -91,16 +115,22 @@ impl Callers {
             return Err(NotPresented::Revoked);
         }
         let row = self.live_and_whole(found.login).await?;
-        Ok(caller_of(&row, Presented::AppSession(found.id), Scope::App { app: app.clone() }, address))
+        let caller = caller_of(&row, Presented::AppSession(found.id), Scope::App { app: app.clone() }, address);
+        self.known.remember(shown, noted, self.found(&row, &caller, row.expires_at));
+        Ok(caller)
     }
 
     /// The caller of a client certificate, DER, whose signature and possession TLS has checked.
     pub async fn from_certificate(&self, der: &[u8], address: IpAddr) -> Result<Caller, NotPresented> {
+        let (shown, now) = (Shown::certificate(der), self.clock.now());
+        if let Some(caller) = self.known.caller(&shown, now, address) {
+            return Ok(caller);
+        }
+        let noted = self.known.note();
         let facts = Facts::read(der).ok_or(NotPresented::Unknown)?;
         if self.authority.as_deref() != Some(facts.issuer.as_slice()) {
             return Err(NotPresented::Unknown);
         }
-        let now = self.clock.now();
         if now < facts.not_before || now > facts.not_after {
             return Err(NotPresented::Expired);
         }
@@ -109,14 +139,32 @@ impl Callers {
             return Err(NotPresented::Unknown);
         }
         let row = self.unrevoked(&found, now).await?;
-        Ok(caller_of(&row, Presented::Certificate(found.id), found.scope, address))
+        let until = found.not_after.min(facts.not_after);
+        let caller = caller_of(&row, Presented::Certificate(found.id), found.scope, address);
+        self.known.remember(shown, noted, self.found(&row, &caller, until));
+        Ok(caller)
     }
 
     /// The caller of a bearer token.
     pub async fn from_token(&self, token: &str, address: IpAddr) -> Result<Caller, NotPresented> {
-        let found = credential::token(&self.pool, &secret::hash(token)).await?.ok_or(NotPresented::Unknown)?;
+        let shown = Shown::token(token);
+        if let Some(caller) = self.known.caller(&shown, self.clock.now(), address) {
+            return Ok(caller);
+        }
+        let noted = self.known.note();
+        let found = credential::token(&self.pool, shown.hash()).await?.ok_or(NotPresented::Unknown)?;
         let row = self.unrevoked(&found, self.clock.now()).await?;
-        Ok(caller_of(&row, Presented::Token(found.id), found.scope, address))
+        let caller = caller_of(&row, Presented::Token(found.id), found.scope, address);
+        self.known.remember(shown, noted, self.found(&row, &caller, found.not_after));
+        Ok(caller)
+    }
+
+    /// The caller that `row` and what was shown make, and until when nothing need be looked up again: at the first of
+    /// its limits, and when its use is to be noted.
+    fn found(&self, row: &LoginRow, caller: &Caller, until: Timestamp) -> Found {
+        let idle = row.active_at.plus(self.limits.idle);
+        let until = until.min(row.expires_at).min(idle).min(row.active_at.plus(ACTIVITY));
+        Found { caller: caller.clone(), since: self.clock.now(), until }
     }
 
     async fn unrevoked(&self, found: &CredentialRow, now: Timestamp) -> Result<LoginRow, NotPresented> {
@@ -138,7 +186,7 @@ impl Callers {
     /// The login's row, if it lives; notes the use, at most once a minute.
     async fn live(&self, id: LoginId) -> Result<LoginRow, NotPresented> {
         let now = self.clock.now();
-        let row = login::login(&self.pool, id).await?.ok_or(NotPresented::Unknown)?;
+        let mut row = login::login(&self.pool, id).await?.ok_or(NotPresented::Unknown)?;
         if row.ended_at.is_some() {
             return Err(NotPresented::Ended);
         }
@@ -147,6 +195,7 @@ impl Callers {
         }
         if now.since(row.active_at) >= ACTIVITY {
             login::touch(&self.pool, id, now.minus(ACTIVITY), now).await?;
+            row.active_at = now;
         }
         Ok(row)
     }

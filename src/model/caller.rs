@@ -101,6 +101,13 @@ pub enum Scope {
     },
 }
 
+impl Scope {
+    /// Whether it is this app's.
+    pub fn is_app(&self, name: &AppName) -> bool {
+        matches!(self, Self::App { app } if app == name)
+    }
+}
+
 /// Whether a credential covers changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -27,6 +27,16 @@ pub async fn name_request(State(portal): State<Portal>, mut request: Request, ne
     response
 }
 
+/// What a request has ended or changed, the doors of this broker know before its answer leaves.
+pub async fn tell_doors(State(portal): State<Portal>, request: Request, next: Next) -> Response {
+    let looks = request.method().is_safe();
+    let response = next.run(request).await;
+    if !looks {
+        portal.callers.catch_up().await;
+    }
+    response
+}
+
 /// Ends what takes too long.
 pub async fn limit_time(request: Request, next: Next) -> Result<Response, PortalFault> {
     tokio::time::timeout(LONGEST, next.run(request)).await.map_err(|_| PortalFault::Slow)

@@ -129,6 +129,7 @@ pub fn router(portal: Portal) -> Router {
         .layer(from_fn_with_state(portal.clone(), headers::name_request))
         .layer(from_fn_with_state(portal.clone(), headers::dress))
         .layer(from_fn_with_state(portal.clone(), error::put_into_words))
+        .layer(from_fn_with_state(portal.clone(), headers::tell_doors))
         .layer(from_fn(headers::limit_time))
         .layer(from_fn_with_state(portal.clone(), guard::guard))
         .layer(DefaultBodyLimit::max(headers::LARGEST_BODY))

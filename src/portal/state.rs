@@ -14,7 +14,7 @@ use super::{
     page::{Frame, Link},
 };
 use crate::{
-    access::{Gate, Permit},
+    access::{Gate, Permit, Standing},
     audit::{Log, Refusals, entry::summary},
     config::Settings,
     credential::Issuer,
@@ -94,7 +94,7 @@ impl PortalState {
     /// Whether the rules would let the holder of `permit` do something else as well; an app, with the session that the
     /// hand-over would give them. Nothing is recorded, and nothing comes of it but what a page offers.
     pub fn would_allow(&self, permit: &Permit, action: Action) -> bool {
-        let mut standing = permit.standing();
+        let mut standing = Standing::clone(&permit.standing());
         if let Action::Web(web) = &action {
             standing.caller.scope = Scope::App { app: web.app.clone() };
         }

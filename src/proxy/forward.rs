@@ -54,23 +54,25 @@ pub(super) enum Failed {
 }
 
 /// The parts of an action that the request line is built from.
-pub(super) struct Line {
+pub(super) struct Line<'a> {
     method: Method,
-    path: String,
-    query: Option<String>,
+    path: &'a str,
+    query: Option<&'a str>,
     pub(super) upgrade: Upgrade,
     long_running: bool,
 }
 
-impl Line {
-    fn of(action: Action) -> Option<Self> {
+impl<'a> Line<'a> {
+    fn of(action: &'a Action) -> Option<Self> {
         let (method, path, query, upgrade, long_running) = match action {
-            Action::Web(web) => (web.method, String::from(web.path), web.query, web.upgrade, false),
-            Action::Kubernetes(at) => (at.method, at.path, at.query, at.upgrade, is_long_running(&at.attributes)),
+            Action::Web(web) => (web.method, web.path.as_str(), &web.query, web.upgrade, false),
+            Action::Kubernetes(at) => {
+                (at.method, at.path.as_str(), &at.query, at.upgrade, is_long_running(&at.attributes))
+            }
             Action::Issue(_) | Action::Enrol(_) | Action::Portal(_) => return None,
         };
         let method = Method::from_bytes(method.as_str().as_bytes()).ok()?;
-        Some(Self { method, path, query, upgrade, long_running })
+        Some(Self { method, path, query: query.as_deref(), upgrade, long_running })
     }
 }
 
@@ -82,8 +84,8 @@ pub(super) async fn forward(
     came: Came,
     place: Place,
 ) -> Result<Response<ResponseBody>, Failed> {
-    let (_, action, owed) = permit.spend();
-    let Some(line) = Line::of(action) else {
+    let (standing, owed) = permit.spend_whole();
+    let Some(line) = Line::of(&standing.action) else {
         owed.not_forwarded("not something that is forwarded");
         return Err(Failed::Internal);
     };
@@ -111,7 +113,13 @@ pub(super) async fn forward(
 }
 
 /// Writes the request; none when it would not be exactly what was permitted.
-fn build(upstream: &Upstream, line: &Line, ours: &Ours, came: &HeaderMap, body: Outgoing) -> Option<Request<Outgoing>> {
+fn build(
+    upstream: &Upstream,
+    line: &Line<'_>,
+    ours: &Ours,
+    came: &HeaderMap,
+    body: Outgoing,
+) -> Option<Request<Outgoing>> {
     let mut headers = for_upstream(came, upstream.destination, line.upgrade);
     ours.set_in(&mut headers);
     if !ours.stand_in(&headers) {
@@ -119,7 +127,7 @@ fn build(upstream: &Upstream, line: &Line, ours: &Ours, came: &HeaderMap, body: 
     }
     let mut request = Request::new(body);
     *request.method_mut() = line.method.clone();
-    *request.uri_mut() = upstream.uri(&line.path, line.query.as_deref())?;
+    *request.uri_mut() = upstream.uri(line.path, line.query)?;
     *request.headers_mut() = headers;
     Some(request)
 }

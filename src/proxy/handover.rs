@@ -136,7 +136,9 @@ async fn end(door: &WebDoor, caller: &Caller) -> Result<(), ChangeFault> {
             Ok(((), vec![step]))
         })
     });
-    done.await.map(|_| ())
+    let ((), _receipt) = done.await?;
+    door.rooms.callers.catch_up().await;
+    Ok(())
 }
 
 fn step(door: &WebDoor, caller: &Caller, step: SignInStep) -> Draft {

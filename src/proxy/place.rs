@@ -5,6 +5,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,7 +25,7 @@ const A_WHILE: Duration = Duration::from_millis(400);
 /// Resolves when the response must end, with who says so. Leaves the registry when dropped.
 pub(super) struct Place {
     streams: Streams,
-    standing: Standing,
+    standing: Arc<Standing>,
     request: RequestId,
     wait: Pin<Box<Sleep>>,
     held: Option<Held>,
@@ -49,7 +50,7 @@ impl Place {
     /// Takes its place now.
     pub(super) fn take(&mut self) {
         if self.held.is_none() {
-            let guard = self.streams.enter(self.standing.clone(), self.request);
+            let guard = self.streams.enter(Arc::clone(&self.standing), self.request);
             self.held = Some(Held { closed: Box::pin(guard.closed()), _guard: guard });
         }
     }

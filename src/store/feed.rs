@@ -1,4 +1,4 @@
-//! What has ended, as every broker learns it: polling is the truth, LISTEN only a hint to look sooner.
+//! What has ended or changed, as every broker learns it: polling is the truth, LISTEN only a hint to look sooner.
 //!
 //! INVARIANT: a feed that could not be read for three seconds is stale; whoever depends on it refuses and closes.
 //! It decides nothing itself.
@@ -11,7 +11,7 @@ use std::{
 
 use sqlx::{PgConnection, PgPool, postgres::PgListener};
 use tokio::{
-    sync::broadcast,
+    sync::{Notify, broadcast, watch},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     StoreFault,
-    revocation::{newest_position, revoked_after},
+    revocation::{News, newest_position, news_after},
 };
 
 pub use super::revocation::{Position, Revoked, RevokedKind};
@@ -31,6 +31,10 @@ pub struct Feed(Arc<Shared>);
 struct Shared {
     seen: Mutex<Seen>,
     news: broadcast::Sender<Revoked>,
+    /// Somebody wants it read at once.
+    asked: Notify,
+    /// When the newest complete reading began.
+    read: watch::Sender<Instant>,
 }
 
 struct Seen {
@@ -39,6 +43,15 @@ struct Seen {
     at: Instant,
     /// What ended lately, for streams that begin just after.
     recent: HashMap<Uuid, (Revoked, Instant)>,
+    /// Where what ended or changed lately did so last.
+    moved: HashMap<Uuid, (Position, Instant)>,
+}
+
+/// How far the feed had been read at a moment: to be taken before rows are read that are to be remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted {
+    position: Position,
+    at: Instant,
 }
 
 /// The feed has not been read for too long to be relied on.
@@ -52,6 +65,8 @@ const POLL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longer than any request takes from reading its caller's rows to entering its stream.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+/// Nothing that was noted longer ago counts: well before what moved since is forgotten.
+const NOTED_FOR: Duration = Duration::from_secs(10 * 60);
 const CHANNEL: &str = "bailiwick_revocation";
 
 impl Feed {
@@ -62,8 +77,9 @@ impl Feed {
         let mut connection = pool.acquire().await?;
         let position = newest_position(&mut connection).await?;
         drop(connection);
-        let seen = Mutex::new(Seen { position, at: began, recent: HashMap::new() });
-        let feed = Self(Arc::new(Shared { seen, news: broadcast::channel(1024).0 }));
+        let seen = Mutex::new(Seen { position, at: began, recent: HashMap::new(), moved: HashMap::new() });
+        let (news, read) = (broadcast::channel(1024).0, watch::Sender::new(began));
+        let feed = Self(Arc::new(Shared { seen, news, asked: Notify::new(), read }));
         let task = tokio::spawn(feed.clone().follow(pool));
         Ok((feed, task))
     }
@@ -83,6 +99,33 @@ impl Feed {
     /// Whether `target` ended lately, and why.
     pub fn recent(&self, target: Uuid) -> Option<Revoked> {
         self.seen().recent.get(&target).map(|(revoked, _)| revoked.clone())
+    }
+
+    /// Notes how far the feed has been read, for what is read from the database after this.
+    pub fn note(&self) -> Result<Noted, Stale> {
+        let position = self.freshness()?;
+        Ok(Noted { position, at: Instant::now() })
+    }
+
+    /// Whether rows that were read after `noted` still are what they were: the feed is fresh, and none of `targets`, which
+    /// they are and hang on, has moved. INVARIANT: whatever is committed after such a reading is given a later position
+    /// than any that was known before it, so it is found here however late the rows were put away.
+    pub fn holds(&self, noted: &Noted, targets: &[Uuid]) -> bool {
+        let seen = self.seen();
+        if seen.at.elapsed() >= STALE_AFTER || noted.at.elapsed() >= NOTED_FOR {
+            return false;
+        }
+        let moved = |target| seen.moved.get(target).is_some_and(|(position, _)| *position > noted.position);
+        seen.position == noted.position || !targets.iter().any(moved)
+    }
+
+    /// Reads the feed now. Afterwards this broker knows whatever was committed before, unless the database is slow, and
+    /// then soon.
+    pub async fn catch_up(&self) {
+        let asked = Instant::now();
+        let mut read = self.0.read.subscribe();
+        self.0.asked.notify_one();
+        let _ = timeout(POLL, read.wait_for(|began| *began >= asked)).await;
     }
 
     async fn follow(self, pool: PgPool) {
@@ -106,13 +149,11 @@ impl Feed {
         .ok();
         loop {
             in_time(self.read(&mut connection)).await?;
-            match &mut listener {
+            tokio::select! {
+                () = sleep(POLL) => {}
+                () = self.0.asked.notified() => {}
                 // A listener that fails is only a lost hint; it comes back with the next connection.
-                Some(hints) => match timeout(POLL, hints.recv()).await {
-                    Ok(Ok(_)) | Err(_) => {}
-                    Ok(Err(_)) => listener = None,
-                },
-                None => sleep(POLL).await,
+                hint = hint(listener.as_mut()) => if hint.is_err() { listener = None },
             }
         }
     }
@@ -122,30 +163,48 @@ impl Feed {
         loop {
             let began = Instant::now();
             let position = self.seen().position;
-            let news = revoked_after(connection, position).await?;
+            let news = news_after(connection, position).await?;
             if news.is_empty() {
                 let mut seen = self.seen();
                 seen.at = began;
                 seen.recent.retain(|_, (_, learned)| learned.elapsed() < REMEMBERED);
+                seen.moved.retain(|_, (_, learned)| learned.elapsed() < REMEMBERED);
+                drop(seen);
+                self.0.read.send_replace(began);
                 return Ok(());
             }
-            for revoked in news {
-                self.learn(revoked);
+            for item in news {
+                self.learn(item);
             }
         }
     }
 
-    fn learn(&self, revoked: Revoked) {
+    fn learn(&self, news: News) {
+        let (target, position) = match &news {
+            News::Ended(revoked) => (revoked.target, revoked.position),
+            News::Changed { target, position } => (*target, *position),
+        };
         let mut seen = self.seen();
-        seen.position = revoked.position;
-        seen.recent.insert(revoked.target, (revoked.clone(), Instant::now()));
-        drop(seen);
-        // An error only means that nobody listens yet.
-        let _ = self.0.news.send(revoked);
+        seen.position = position;
+        seen.moved.insert(target, (position, Instant::now()));
+        if let News::Ended(revoked) = news {
+            seen.recent.insert(target, (revoked.clone(), Instant::now()));
+            drop(seen);
+            // An error only means that nobody listens yet.
+            let _ = self.0.news.send(revoked);
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for a hint; without a listener there is none.
+async fn hint(listener: Option<&mut PgListener>) -> Result<(), sqlx::Error> {
+    match listener {
+        Some(listener) => listener.recv().await.map(drop),
+        None => std::future::pending().await,
     }
 }
 

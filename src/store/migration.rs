@@ -30,6 +30,7 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0012" "extend_log";
     "0015" "search";
     "0017" "saved_search";
+    "0020" "change";
 };
 
 /// Runs what is pending, as an owner. Waits for another binary that is doing the same; does nothing when it is done.

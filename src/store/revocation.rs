@@ -1,5 +1,5 @@
-//! What has ended before its time, in the order in which it did. The database gives each row its position at COMMIT,
-//! under a lock, so whoever has read position n has read all before it.
+//! What has ended before its time, and what has changed, in the order in which it did. The database gives each row its
+//! position at COMMIT, under a lock, so whoever has read position n has read all before it.
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -77,11 +77,29 @@ pub async fn newest_position(connection: &mut PgConnection) -> Result<Position, 
     Ok(Position(position))
 }
 
+/// What the feed tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Something has ended.
+    Ended(Revoked),
+    /// A login's assurance or a person's name is another now. Only the newest change of each is told.
+    Changed {
+        /// Its row.
+        target: Uuid,
+        /// Where in the feed.
+        position: Position,
+    },
+}
+
 /// The next thousand after `position`, in order.
-pub async fn revoked_after(connection: &mut PgConnection, position: Position) -> Result<Vec<Revoked>, StoreFault> {
+pub async fn news_after(connection: &mut PgConnection, position: Position) -> Result<Vec<News>, StoreFault> {
     let rows = sqlx::query(
-        "select position, kind, target, cause
+        "select position, target, kind, cause
            from revocation
+          where position > $1
+          union all
+         select position, target, null, null
+           from change
           where position > $1
           order by position
           limit 1000",
@@ -89,16 +107,17 @@ pub async fn revoked_after(connection: &mut PgConnection, position: Position) ->
     .bind(position.0)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(revoked).collect()
+    rows.iter().map(news).collect()
 }
 
-fn revoked(row: &PgRow) -> Result<Revoked, StoreFault> {
-    let word: String = row.try_get("kind")?;
+fn news(row: &PgRow) -> Result<News, StoreFault> {
+    let (target, position) = (row.try_get("target")?, Position(row.try_get("position")?));
+    let Some(word) = row.try_get::<Option<String>, _>("kind")? else { return Ok(News::Changed { target, position }) };
     let kind = RevokedKind::ALL.into_iter().find(|kind| kind.as_str() == word);
-    Ok(Revoked {
+    Ok(News::Ended(Revoked {
         kind: kind.ok_or(StoreFault::Malformed { what: "revocation.kind" })?,
-        target: row.try_get("target")?,
+        target,
         cause: row.try_get("cause")?,
-        position: Position(row.try_get("position")?),
-    })
+        position,
+    }))
 }

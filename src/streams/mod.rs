@@ -80,11 +80,11 @@ impl Streams {
     }
 
     /// Enters a stream that begins now. If what it hangs on went while the request was under way, it is closed at once.
-    pub fn enter(&self, standing: Standing, request: RequestId) -> StreamGuard {
+    pub fn enter(&self, standing: Arc<Standing>, request: RequestId) -> StreamGuard {
         let id = StreamId::random(self.0.entropy.as_ref());
         let (close, closed) = cell::channel(None);
         self.note(&standing, request, Event::StreamOpened { stream: id });
-        let held = Held { id, standing: Arc::new(standing), request, close };
+        let held = Held { id, standing, request, close };
         // Entered first and looked at then: what ends in between is seen by one or the other.
         let entered = held.again();
         self.held().insert(id, held);

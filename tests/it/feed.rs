@@ -5,7 +5,7 @@ use std::time::Duration;
 use bailiwick::store::{
     feed::{Feed, RevokedKind, STALE_AFTER},
     policy_text::{TextKind, keep_policy_text, policy_text},
-    revocation::{newest_position, revoke, revoked_after},
+    revocation::{News, newest_position, news_after, revoke},
 };
 use sqlx::Connection as _;
 use uuid::Uuid;
@@ -46,11 +46,11 @@ async fn what_is_undone_was_never_told() {
     let mut transaction = connection.begin().await.unwrap();
     revoke(&mut transaction, RevokedKind::AppSession, Uuid::from_u128(1), "undone", NOON).await.unwrap();
     transaction.rollback().await.unwrap();
-    assert_eq!(revoked_after(&mut connection, before).await.unwrap(), []);
+    assert_eq!(news_after(&mut connection, before).await.unwrap(), []);
     revoke(&mut connection, RevokedKind::AppSession, Uuid::from_u128(2), "done", NOON).await.unwrap();
-    let told = revoked_after(&mut connection, before).await.unwrap();
-    assert_eq!((told.len(), told[0].target), (1, Uuid::from_u128(2)));
-    assert_eq!(told[0].position, newest_position(&mut connection).await.unwrap());
+    let told = news_after(&mut connection, before).await.unwrap();
+    let [News::Ended(told)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((told.target, told.position), (Uuid::from_u128(2), newest_position(&mut connection).await.unwrap()));
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod credential_issue;
 mod demo;
 mod feed;
 mod fire;
+mod identity_known;
 mod identity_login;
 mod identity_oidc;
 mod identity_presented;

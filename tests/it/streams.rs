@@ -2,6 +2,7 @@
 
 use std::{
     future::pending,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ use crate::support::{
 
 const READ: &str = r#"@id("read") permit (principal, action == Action::"GET", resource in App::"wiki");"#;
 
-async fn standing(court: &Court, caller: &Caller) -> Standing {
+async fn standing(court: &Court, caller: &Caller) -> Arc<Standing> {
     court.gate.ask(caller, court.request(), web(Method::Get, "/events")).await.unwrap().standing()
 }
 

@@ -1,9 +1,11 @@
 //! A permit for one thing cannot be turned into a permit for another.
 
-use bailiwick::{access::Permit, model::Action};
+use std::sync::Arc;
 
-fn alter(mut permit: Permit, other: Action) -> Permit {
-    permit.action = other;
+use bailiwick::access::{Permit, Standing};
+
+fn alter(mut permit: Permit, other: Arc<Standing>) -> Permit {
+    permit.standing = other;
     permit
 }
 

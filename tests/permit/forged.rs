@@ -1,12 +1,11 @@
 //! A permit cannot be made outside the gate.
 
-use bailiwick::{
-    access::{Pending, Permit},
-    model::{Action, Caller, Context},
-};
+use std::sync::Arc;
 
-fn forge(caller: Caller, action: Action, context: Context, pending: Pending) -> Permit {
-    Permit { caller, action, context, pending }
+use bailiwick::access::{Pending, Permit, Standing};
+
+fn forge(standing: Arc<Standing>, pending: Pending) -> Permit {
+    Permit { standing, pending }
 }
 
 fn main() {}

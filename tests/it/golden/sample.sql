@@ -42,3 +42,4 @@ values (0, 1, '00000000-0000-4000-8000-000000000008', sha256('\x00'), 'note', '2
 insert into search_block (block, first_recorded_at, last_recorded_at, leaves, postings, allowed, denied, moments)
 values (0, '2026-11-01', '2026-11-01', 1, 1, '\x0000', '', '\x008008');
 insert into posting (term, block, bits) values (-1, 0, '\x0000');
+update login set assured_at = '2026-11-01' where id = '00000000-0000-4000-8000-000000000004';

@@ -29,7 +29,8 @@ pub const ORIGIN: &str = "http://wiki.test";
 pub const COOKIE: &str = "a-cookie-of-the-wiki";
 
 fn rooms(court: &Court, authority: Option<&[u8]>) -> Rooms {
-    let callers = Callers::new(court.db.pool.clone(), court.clock.clone(), limits(), authority);
+    let callers =
+        Callers::new(court.db.pool.clone(), court.clock.clone(), limits(), authority).remembering(court.feed.clone());
     let (clock, entropy) = (court.clock.clone(), court.entropy.clone());
     Rooms {
         handovers: Handovers::new(court.db.pool.clone(), clock.clone(), entropy.clone(), callers.clone()),

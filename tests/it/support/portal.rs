@@ -94,10 +94,11 @@ impl TestPortal {
         let (shipping, shipped) = Shipping::open(&nowhere, &[], &log, &pool, &time).unwrap();
         let (live, rules) = Live::open(settings.policy.clone(), pool.clone(), log.clone(), both().0).await.unwrap();
         let (feed, polling) = Feed::open(pool.clone()).await.unwrap();
-        let gate = Gate::new(live, log.clone(), feed, both().0);
+        let gate = Gate::new(live, log.clone(), feed.clone(), both().0);
 
         let (limits, portal) = (settings.login.clone(), settings.portal.clone());
-        let callers = Callers::new(pool.clone(), both().0, limits.clone(), Some(authority.certificate().as_ref()));
+        let callers = Callers::new(pool.clone(), both().0, limits.clone(), Some(authority.certificate().as_ref()))
+            .remembering(feed);
         let outbound = Outbound::new(Route { plain: Plain::Loopback, ..Route::default() }).unwrap();
         let provider = Provider::new(settings.provider[0].clone(), &portal, outbound, both().0, both().1).unwrap();
         let kept = log.clone();
