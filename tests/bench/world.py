@@ -272,7 +272,7 @@ class World:
                     '{ principal.subject like "robot-*" };')
         text.append('@id("nothing-from-outside") forbid (principal, action, resource) when '
                     '{ context.address.isMulticast() };')
-        text.append(extra or '@id("streams-are-for-team-1") forbid (principal, action, resource in App::"wiki") when '
+        text.append(extra or '@id("streams-are-for-team-1") forbid (principal, action == Action::"GET", resource in App::"wiki") when '
                     '{ context.upgrade } unless { principal in Group::"team-1" };')
         self.write(folder + "/rules.cedar", "\n".join(text))
 
