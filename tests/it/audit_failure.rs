@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bailiwick::{
-    audit::{ClosedBy, Draft, Event, Limits, State, Unrecorded},
+    audit::{ChangeFault, ClosedBy, Draft, Event, Limits, State, Unrecorded},
     model::{SystemClock, Timestamp, Verdict},
 };
 use sqlx::PgPool;
@@ -87,6 +87,33 @@ async fn a_change_whose_commit_was_not_answered_happens_once() {
         assert_eq!(log.append(stopped()).await.unwrap().leaf_index(), 2 * round + 1, "the log goes on");
         let (changes,): (i64,) = sqlx::query_as("select count(*) from policy_text").fetch_one(&db.owner).await.unwrap();
         assert_eq!((changes as u64, entries(&db.pool).await.len() as u64), (round + 1, 2 * round + 2));
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_fate_nobody_could_learn_is_said_to_be_unsettled_and_the_log_goes_on() {
+    for (fault, kept) in [(Fault::LostAnswer("COMMIT"), 1), (Fault::LostMessage("COMMIT"), 0)] {
+        let db = database().await;
+        let chaos = Chaos::before(&db);
+        let (log, _tasks) = log(&chaos.pool(&db)).await;
+        chaos.arm_for_good(fault);
+        let changed = log
+            .append_within(|db| {
+                Box::pin(async move {
+                    let change = "insert into policy_text values (sha256('a'), 'policies', 'a', now())";
+                    sqlx::query(change).execute(db).await?;
+                    Ok(((), vec![decision(5, Verdict::Allow)]))
+                })
+            })
+            .await;
+        assert!(matches!(changed, Err(ChangeFault::Unrecorded(Unrecorded::Unsettled))), "{:?}", changed.err());
+        eventually(async || (!log.alive()).then_some(())).await;
+        chaos.mend();
+        eventually(async || log.alive().then_some(())).await;
+        // Both are there or neither, and the place that was in doubt is settled.
+        assert_eq!(log.append(stopped()).await.unwrap().leaf_index(), kept);
+        let (changes,): (i64,) = sqlx::query_as("select count(*) from policy_text").fetch_one(&db.owner).await.unwrap();
+        assert_eq!((changes as u64, entries(&db.pool).await.len() as u64), (kept, kept + 1));
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::{
     collections::HashSet,
+    io::Write as _,
     net::{SocketAddr, TcpListener},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
 };
 
@@ -37,6 +38,7 @@ pub struct Site {
     pub upstream: Upstream,
     folder: tempfile::TempDir,
     judged: Mutex<Judged>,
+    _guardian: (Child, ChildStdin),
 }
 
 /// One broker: where it listens, and its process while there is one.
@@ -81,7 +83,16 @@ impl Site {
             config: write(&format!("{port}.toml"), &settings(port, ports[0], url, upstream.address)),
             process: None,
         });
-        let site = Self { brokers: brokers.into(), upstream, folder, judged: Mutex::default() };
+        let mut guardian = Command::new("sh")
+            .args(["-c", GUARD, "guardian"])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let pipe = guardian.stdin.take().unwrap();
+        let guardian = (guardian, pipe);
+        let site = Self { brokers: brokers.into(), upstream, folder, judged: Mutex::default(), _guardian: guardian };
         site.bailiwick(&["key", "init"]);
         sign_in(&server.pool("postgres", 1)).await;
         site
@@ -174,7 +185,10 @@ impl Broker {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log(folder)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
         command.args(["serve", "--config"]).arg(&self.config);
-        self.process = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut list = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("processes")).unwrap();
+        writeln!(list, "{}", process.id()).unwrap();
+        self.process = Some(process);
     }
 
     /// `kill -9`.
@@ -316,3 +330,13 @@ upstream = "http://{upstream}"
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
+
+/// When this process ends, however it ends, no broker of ours stays: one is killed only if it serves this very folder.
+const GUARD: &str = r#"
+trap '' INT TERM HUP
+exec 2> /dev/null
+cat > /dev/null
+while read -r pid; do
+    if [ -e "/proc/$pid/cmdline" ] && tr '\0' '\n' < "/proc/$pid/cmdline" | grep -qF "$1/"; then kill -KILL "$pid"; fi
+done < "$1/processes"
+"#;

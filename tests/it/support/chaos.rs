@@ -3,7 +3,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
 use sqlx::PgPool;
@@ -26,8 +29,16 @@ pub enum Fault {
 /// A socket in front of the server's.
 pub struct Chaos {
     next: Arc<Mutex<Option<Fault>>>,
+    way: Way,
     folder: tempfile::TempDir,
     _listening: tokio::task::JoinHandle<()>,
+}
+
+/// What the way does once the fault has struck.
+#[derive(Clone, Default)]
+struct Way {
+    is_to_close: Arc<AtomicBool>,
+    is_closed: Arc<AtomicBool>,
 }
 
 impl Chaos {
@@ -37,12 +48,14 @@ impl Chaos {
         let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
         let next: Arc<Mutex<Option<Fault>>> = Arc::default();
         let (server, faults) = (db.socket().join(SOCKET), Arc::clone(&next));
+        let way = Way::default();
+        let passing = way.clone();
         let listening = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server.clone(), Arc::clone(&faults)));
+                tokio::spawn(pass(client, server.clone(), Arc::clone(&faults), passing.clone()));
             }
         });
-        Self { next, folder, _listening: listening }
+        Self { next, way, folder, _listening: listening }
     }
 
     /// A pool of the broker's that goes through here.
@@ -56,23 +69,38 @@ impl Chaos {
         *self.next.lock().unwrap() = Some(fault);
     }
 
+    /// Arms one fault, after which the way stays closed.
+    pub fn arm_for_good(&self, fault: Fault) {
+        self.way.is_to_close.store(true, SeqCst);
+        self.arm(fault);
+    }
+
+    /// Opens the way again.
+    pub fn mend(&self) {
+        self.way.is_to_close.store(false, SeqCst);
+        self.way.is_closed.store(false, SeqCst);
+    }
+
     /// Whether the fault has happened.
     pub fn has_struck(&self) -> bool {
         self.next.lock().unwrap().is_none()
     }
 }
 
-async fn pass(client: UnixStream, server: PathBuf, next: Arc<Mutex<Option<Fault>>>) {
+async fn pass(client: UnixStream, server: PathBuf, next: Arc<Mutex<Option<Fault>>>, way: Way) {
+    if way.is_closed.load(SeqCst) {
+        return;
+    }
     let Ok(server) = UnixStream::connect(server).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let is_deaf = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_deaf = Arc::new(AtomicBool::new(false));
     let deaf = Arc::clone(&is_deaf);
     let answers = async move {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
             // An answer that is lost takes the connection with it; that it came at all means that it was acted on.
-            if deaf.load(std::sync::atomic::Ordering::SeqCst) || to_client.write_all(&buffer[..read]).await.is_err() {
+            if deaf.load(SeqCst) || to_client.write_all(&buffer[..read]).await.is_err() {
                 return;
             }
         }
@@ -80,16 +108,24 @@ async fn pass(client: UnixStream, server: PathBuf, next: Arc<Mutex<Option<Fault>
     let messages = async move {
         let mut buffer = vec![0; 1 << 20];
         while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
+            if way.is_closed.load(SeqCst) {
+                return;
+            }
             let message = &buffer[..read];
             let holds = |text: &str| message.windows(text.len()).any(|window| window == text.as_bytes());
             let fault = {
                 let mut next = next.lock().unwrap();
                 let is_due = matches!(&*next, Some(Fault::LostAnswer(text) | Fault::LostMessage(text)) if holds(text));
-                if is_due { next.take() } else { None }
+                if is_due {
+                    way.is_closed.store(way.is_to_close.load(SeqCst), SeqCst);
+                    next.take()
+                } else {
+                    None
+                }
             };
             match fault {
                 Some(Fault::LostMessage(_)) => return,
-                Some(Fault::LostAnswer(_)) => is_deaf.store(true, std::sync::atomic::Ordering::SeqCst),
+                Some(Fault::LostAnswer(_)) => is_deaf.store(true, SeqCst),
                 None => {}
             }
             if to_server.write_all(message).await.is_err() {

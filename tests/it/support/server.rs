@@ -276,6 +276,7 @@ pub fn account() -> Option<(u32, u32)> {
 /// Signals only a process whose command line names this very folder.
 const GUARD: &str = r#"
 trap '' INT TERM HUP
+exec 2> /dev/null
 cat > /dev/null
 pid=$(head -n 1 "$1/data/postmaster.pid" 2> /dev/null)
 if [ -e "/proc/$pid/cmdline" ] && tr '\0' '\n' < "/proc/$pid/cmdline" | grep -qxF "$1/data"; then kill -QUIT "$pid"; fi
