@@ -11,7 +11,7 @@ use bailiwick::{
     },
     model::{Action, Attributes, Verdict},
 };
-use questions::{came_from, path, person, questions, verdict};
+use questions::{came_from, path, questions, verdict};
 use sqlx::PgConnection;
 
 use crate::support::{
