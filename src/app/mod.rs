@@ -19,11 +19,11 @@ use crate::{
     },
     config::Settings,
     credential::{Authority, CredentialFault, Issuer, Wrapping, keys},
-    identity::{Callers, CommandLines, Handovers, IdentityFault, Logins, Passkeys, Provider, Sessions},
+    identity::{Callers, CommandLines, Handovers, IdentityFault, Logins, Maintenance, Passkeys, Provider, Sessions},
     listener::{ListenerFault, StatusListener, TlsFault},
     model::{BrokerId, Clock, Entropy},
     outbound::{Outbound, OutboundFault, Plain, Route},
-    portal::PortalState,
+    portal::{PortalState, pace::Pace},
     proxy::{Rooms, TargetFault},
     shipping::{Shipping, ShippingFault, ShippingTasks},
     store::{self, StoreFault, feed::Feed},
@@ -198,9 +198,15 @@ impl Parts {
         let passwords = tokio::spawn(follow_passwords(pool.clone(), Arc::clone(&settings)));
         let refusals = Refusals::new(log.clone(), Arc::clone(&clock));
         let counting = tokio::spawn(refusals.clone().run());
+        let maintenance = Maintenance::new(pool.clone(), log.clone(), Arc::clone(&clock), settings.login.idle);
+        let clearing = tokio::spawn(maintenance.run());
         let parts =
             Self { settings, pool, log, shipping, refusals, gate, feed, streams, callers, authority, clock, entropy };
-        Ok((parts, (recording, shipping_tasks), vec![rules_watch, feed_watch, streams_watch, passwords, counting]))
+        Ok((
+            parts,
+            (recording, shipping_tasks),
+            vec![rules_watch, feed_watch, streams_watch, passwords, counting, clearing],
+        ))
     }
 
     /// What every door needs.
@@ -229,6 +235,7 @@ impl Parts {
             gate: self.gate.clone(),
             refusals: self.refusals.clone(),
             log: log.clone(),
+            pace: Pace::default(),
             callers: self.callers.clone(),
             logins: Logins::new(
                 pool.clone(),

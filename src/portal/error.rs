@@ -4,7 +4,7 @@
 //! described without repeating what was sent. A failure is ours: it goes to our log once, with the request's id, and only
 //! that id is shown. Browsers get a page, programs get RFC 9457.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::{
@@ -54,6 +54,8 @@ pub enum PortalFault {
     NotFound,
     /// Bad request: the entry's text is in an archive by now.
     Archived,
+    /// Denial for now: too many come from there at once. Says how long to wait.
+    TooMany(Duration),
     /// Failure: no decision can be made or recorded, so nothing is done.
     Unavailable(String),
     /// Failure: the provider.
@@ -112,6 +114,7 @@ impl PortalFault {
             Self::Malformed(status) => *status,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Archived => StatusCode::GONE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failure(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -134,6 +137,7 @@ impl PortalFault {
             Self::Unproven(..) => "That proves nothing",
             Self::BadRequest(_) | Self::Malformed(_) => "That request makes no sense",
             Self::NotFound => "There is nothing here",
+            Self::TooMany(_) => "Too many at once",
             Self::Provider(_) => "The sign-in provider does not answer as it should",
             Self::Unavailable(_) | Self::Slow => "Not just now",
             Self::Failure(_) => "Something went wrong on our side",
@@ -158,6 +162,7 @@ impl PortalFault {
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
             Self::Archived => "Its hash is still in the log; its text is in the archive that the log names.".to_owned(),
+            Self::TooMany(_) => "Many sign-ins began from your network just now. Please wait a minute.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
             Self::Provider(_) => "Please try again in a moment.".to_owned(),
             Self::Unavailable(_) => {
@@ -182,6 +187,7 @@ impl PortalFault {
             Self::Unproven(..) => "unproven",
             Self::BadRequest(_) | Self::Malformed(_) => "bad-request",
             Self::NotFound => "not-found",
+            Self::TooMany(_) => "too-many",
             Self::Provider(_) => "provider",
             Self::Unavailable(_) | Self::Slow => "unavailable",
             Self::Failure(_) => "failure",
@@ -235,6 +241,9 @@ pub async fn put_into_words(State(portal): State<Portal>, mut request: Request, 
     fault.report(reader.request);
     asking.note(&portal, &reader.path, &fault);
     let mut worded = if reader.program { problem(&fault, &reader) } else { page(&fault, &reader) };
+    if let PortalFault::TooMany(wait) = &*fault {
+        worded.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
     for cookie in response.headers().get_all(header::SET_COOKIE) {
         worded.headers_mut().append(header::SET_COOKIE, cookie.clone());
     }

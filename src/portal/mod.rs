@@ -18,6 +18,7 @@ mod handover;
 mod headers;
 mod home;
 mod log;
+pub mod pace;
 pub mod page;
 mod passkey;
 mod refusal;

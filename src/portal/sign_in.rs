@@ -62,6 +62,7 @@ pub async fn begin(
     session: Session,
     Form(chosen): Form<Chosen>,
 ) -> Result<Response, PortalFault> {
+    portal.pace.take(visit.address, portal.clock.now()).map_err(PortalFault::TooMany)?;
     let (address, ceremony) = portal.logins.begin(&chosen.provider, &visit).await?;
     session.insert(CEREMONY, ceremony).await.map_err(PortalFault::failure)?;
     Ok(onward_page(address.as_str()))

@@ -11,6 +11,7 @@ use super::{
     destination::Destination,
     entry_words::display,
     error::Denied,
+    pace::Pace,
     page::{Frame, Link},
 };
 use crate::{
@@ -35,6 +36,8 @@ pub struct PortalState {
     pub refusals: Refusals,
     /// The audit log, for changes that the portal makes itself.
     pub log: Log,
+    /// How fast strangers may begin to sign in.
+    pub pace: Pace,
     /// Who is it?
     pub callers: Callers,
     /// Logins.

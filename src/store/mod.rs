@@ -28,6 +28,7 @@ pub mod head;
 pub mod invitation;
 pub mod key;
 pub mod login;
+pub mod maintenance;
 pub mod migration;
 pub mod passkey;
 pub mod person;

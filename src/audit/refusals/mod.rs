@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+pub use tally::network;
 use tally::{Key, Tally};
 use tokio::time::sleep;
 

@@ -47,8 +47,8 @@ impl Key {
     }
 }
 
-/// /24 for IPv4, /48 for IPv6: what one site has.
-fn network(address: IpAddr) -> Option<IpNet> {
+/// The network of an address, as strangers are counted by: /24 for IPv4, /48 for IPv6, which is what one site has.
+pub fn network(address: IpAddr) -> Option<IpNet> {
     let address = address.to_canonical();
     IpNet::new(address, if address.is_ipv4() { 24 } else { 48 }).ok().map(|net| net.trunc())
 }

@@ -19,7 +19,7 @@ use bailiwick::{
     listener::Peer,
     model::{BrokerId, Caller, Clock, Entropy, LoginId, SystemEntropy},
     outbound::{Outbound, Plain, Route},
-    portal::{PortalState, router},
+    portal::{PortalState, pace::Pace, router},
     shipping::{Shipping, ShippingTasks},
     store::{feed::Feed, login, person},
 };
@@ -107,6 +107,7 @@ impl TestPortal {
             gate,
             refusals: Refusals::new(log.clone(), both().0),
             log: log.clone(),
+            pace: Pace::default(),
             logins: Logins::new(pool.clone(), log.clone(), both().0, both().1, limits.clone(), vec![provider]),
             passkeys: Passkeys::new(&portal, pool.clone(), log.clone(), both().0, both().1).unwrap(),
             handovers: Handovers::new(pool.clone(), both().0, both().1, callers.clone()),
