@@ -155,6 +155,9 @@ pub enum Event {
         person: Identity,
         /// Until when.
         expires_at: Timestamp,
+        /// Until when an invitation stood that was open already; none when there was none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Timestamp>,
     },
     /// Rules were put in force.
     PolicyLoaded {

@@ -57,14 +57,17 @@ impl Invitations {
         let now = self.clock.now();
         let expires_at = now.plus(LIFE);
         let id = uuid::Builder::from_random_bytes(self.entropy.bytes()).into_uuid();
-        let draft = draft(Event::Invited { person: person.clone(), expires_at }, now);
+        let draft = draft(Event::Invited { person: person.clone(), expires_at, before: None }, now);
         let person = person.clone();
         let ((), _receipt) = self
             .log
             .append_within(move |db| {
-                let (person, draft) = (person.clone(), draft.clone());
+                let (person, mut draft) = (person.clone(), draft.clone());
                 Box::pin(async move {
                     let key = (person.issuer.as_str(), person.subject.as_str());
+                    if let Event::Invited { before, .. } = &mut draft.event {
+                        *before = invitation::open_until(&mut *db, key, now).await?;
+                    }
                     invitation::insert(db, id, key, by, now, expires_at).await?;
                     Ok(((), vec![draft]))
                 })

@@ -1,6 +1,7 @@
 //! Invitations: an administrator's word that somebody may register a first passkey, once and for a while.
 
 use sqlx::PgExecutor;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::StoreFault;
@@ -46,6 +47,24 @@ pub async fn is_open(
     .fetch_one(db)
     .await?;
     Ok(open)
+}
+
+/// Until when somebody is invited already; none when they are not.
+pub async fn open_until(
+    db: impl PgExecutor<'_>,
+    (issuer, subject): (&str, &str),
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreFault> {
+    let (until,): (Option<OffsetDateTime>,) = sqlx::query_as(
+        "select max(expires_at) from invitation
+         where issuer = $1 and subject = $2 and used_at is null and expires_at > $3",
+    )
+    .bind(issuer)
+    .bind(subject)
+    .bind(now.to_datetime())
+    .fetch_one(db)
+    .await?;
+    Ok(until.map(Timestamp::from_datetime))
 }
 
 /// Uses up every open invitation of somebody. False: there was none.

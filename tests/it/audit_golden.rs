@@ -139,7 +139,7 @@ fn samples() -> Vec<Entry> {
         Event::CredentialRevoked { credential, cause: "login ended".into() },
         Event::StreamOpened { stream: StreamId::from_uuid(id(7)) },
         Event::StreamClosed { stream: StreamId::from_uuid(id(7)), cause: "policy".into() },
-        Event::Invited { person: identity, expires_at: at },
+        Event::Invited { person: identity, expires_at: at, before: None },
         Event::PolicyLoaded { policy: policy.clone(), rules: 12, before: None },
         Event::PolicyRejected { errors: vec!["rules.cedar:3:1: unexpected token".into()] },
         Event::BrokerStarted { version: "0.1.0".into(), configuration: "00ff".into() },
@@ -206,6 +206,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
         judged(Action::Portal(PortalAction::ExportAudit { search: "verdict=deny".into(), format: "csv".into() })),
         judged(Action::Portal(PortalAction::SaveSearch { name: "denials".into() })),
         judged(Action::Portal(PortalAction::RemoveSearch { name: "denials".into() })),
+        Event::Invited { person: caller().identity, expires_at: at, before: Some(at) },
     ]
 }
 

@@ -60,7 +60,10 @@ fn facts_of(event: &Event) -> Vec<Fact> {
         Event::StreamOpened { stream } | Event::StreamClosed { stream, .. } => {
             vec![link("Stream", "text", stream.to_string())]
         }
-        Event::Invited { expires_at, .. } => vec![plain("Until", expires_at.to_string())],
+        Event::Invited { expires_at, before, .. } => {
+            let before = before.map(|before| plain("Stood already until", before.to_string()));
+            std::iter::once(plain("Until", expires_at.to_string())).chain(before).collect()
+        }
         Event::Refusals { check, network, from, until, .. } => vec![
             code("Check", check.clone()),
             link("From", "address", network.clone()),

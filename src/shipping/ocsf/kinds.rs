@@ -208,6 +208,7 @@ pub const KINDS: &[Kind] = &[
             field("person.subject", Text, "who: the subject", "entity.user.uid_alt, entity.user.name, entity.name"),
             field("person.name", Text, "who: the name to show", "entity.user.full_name"),
             field("expires_at", Moment, "until when", "unmapped.expires_at"),
+            field("before", Moment, "until when another one stood already; none without", "unmapped.before"),
         ],
     },
     Kind {

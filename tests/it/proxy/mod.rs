@@ -3,9 +3,9 @@
 mod doors;
 mod kubernetes;
 mod listener;
-mod pki;
+pub mod pki;
 mod streams;
 mod tls;
 mod two;
 mod web;
-mod wire;
+pub mod wire;
