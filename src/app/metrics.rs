@@ -15,7 +15,8 @@ use prometheus_client::{
 
 use crate::{
     access::Gate,
-    audit::{Log, Refusals},
+    audit::{Log, Refusals, Storage},
+    model::Clock,
     shipping::Shipping,
     store::feed::Feed,
     streams::Streams,
@@ -37,6 +38,8 @@ pub(super) struct Readings {
     pub(super) log: Log,
     pub(super) shipping: Shipping,
     pub(super) refusals: Refusals,
+    pub(super) storage: Storage,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) feed: Feed,
     pub(super) streams: Streams,
 }
@@ -62,7 +65,14 @@ impl Collector for Readings {
         let health = self.log.health();
         total(&mut encoder, "log_lost_entries", "Entries that could not be kept", health.lost)?;
         let rules = self.gate.live().state();
+        let storage = self.storage.seen();
+        let oldest = storage.oldest.map_or(0, |oldest| self.clock.now().since(oldest).as_secs());
         let now = [
+            ("database_bytes", "What the whole database takes", whole(storage.database)),
+            ("log_bytes", "What the entries of the audit log take, with their indexes", whole(storage.entries)),
+            ("log_months", "Months of the audit log that are in the database", whole(storage.months)),
+            ("log_months_ahead", "Months there is room for, this one included: alarm below 2", whole(storage.ahead)),
+            ("log_oldest_seconds", "Since the oldest month in the database began", whole(oldest)),
             ("log_up", "Whether the audit log takes entries", i64::from(self.log.alive())),
             ("log_waiting", "Entries that wait to be recorded", whole(health.waiting)),
             ("log_gaps", "Times that the audit log could not take entries: alarm above 0", whole(health.gaps)),

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::{AccessFault, Gate, Live},
     audit::{
-        Draft, Event, Limits, Log, LogFault, Refusals, Tasks, Unrecorded,
+        Draft, Event, Limits, Log, LogFault, Refusals, Storage, Tasks, Unrecorded,
         checkpoint::{CheckpointFault, CheckpointSigner},
     },
     config::Settings,
@@ -97,6 +97,7 @@ pub(crate) struct Parts {
     log: Log,
     shipping: Shipping,
     refusals: Refusals,
+    storage: Storage,
     gate: Gate,
     feed: Feed,
     streams: Streams,
@@ -198,14 +199,28 @@ impl Parts {
         let passwords = tokio::spawn(follow_passwords(pool.clone(), Arc::clone(&settings)));
         let refusals = Refusals::new(log.clone(), Arc::clone(&clock));
         let counting = tokio::spawn(refusals.clone().run());
+        let (storage, storing) = Storage::open(pool.clone(), Arc::clone(&clock)).await?;
         let maintenance = Maintenance::new(pool.clone(), log.clone(), Arc::clone(&clock), settings.login.idle);
         let clearing = tokio::spawn(maintenance.run());
-        let parts =
-            Self { settings, pool, log, shipping, refusals, gate, feed, streams, callers, authority, clock, entropy };
+        let parts = Self {
+            settings,
+            pool,
+            log,
+            shipping,
+            refusals,
+            storage,
+            gate,
+            feed,
+            streams,
+            callers,
+            authority,
+            clock,
+            entropy,
+        };
         Ok((
             parts,
             (recording, shipping_tasks),
-            vec![rules_watch, feed_watch, streams_watch, passwords, counting, clearing],
+            vec![rules_watch, feed_watch, streams_watch, passwords, counting, clearing, storing],
         ))
     }
 
@@ -295,11 +310,15 @@ impl Parts {
     /// Ready while the log takes entries, its checkpoints are published and revocations are seen in time.
     fn readiness(&self) -> crate::listener::Readiness {
         let (log, shipping, feed) = (self.log.clone(), self.shipping.clone(), self.feed.clone());
+        let storage = self.storage.clone();
         Arc::new(move || {
             if !log.alive() {
                 return Err("the audit log does not take entries".to_owned());
             }
             shipping.readiness()?;
+            if storage.seen().ahead < 2 {
+                return Err("there is no room made for next month's entries".to_owned());
+            }
             feed.freshness().map(|_| ()).map_err(|stale| stale.to_string())
         })
     }
@@ -310,6 +329,8 @@ impl Parts {
             log: self.log.clone(),
             shipping: self.shipping.clone(),
             refusals: self.refusals.clone(),
+            storage: self.storage.clone(),
+            clock: Arc::clone(&self.clock),
             feed: self.feed.clone(),
             streams: self.streams.clone(),
         }

@@ -2,6 +2,7 @@
 //! checkpoints let anyone check later that nothing was changed, dropped or added. Knows nothing of HTTP.
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
+pub mod archive;
 pub mod bundle;
 pub mod canonical;
 mod change;
@@ -22,6 +23,7 @@ pub mod refusals;
 pub mod search;
 mod shared;
 mod signer;
+pub mod storage;
 mod sweep;
 mod tasks;
 pub mod tile;
@@ -37,6 +39,7 @@ pub use log::{Changing, Health, Limits, Log, State};
 pub use receipt::Receipt;
 pub use refusals::{Refusals, Refused};
 pub use signer::{Signed, Signers};
+pub use storage::Storage;
 pub use tasks::Tasks;
 
 use crate::store::StoreFault;

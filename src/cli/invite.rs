@@ -65,7 +65,7 @@ impl Invite {
 }
 
 /// Opens the log as a broker of its own that lives for this one entry.
-async fn open_log(
+pub(super) async fn open_log(
     settings: &Settings,
     pool: PgPool,
     clock: Arc<dyn Clock>,

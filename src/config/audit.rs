@@ -1,6 +1,6 @@
 //! `[audit]`: the log's name and its patience.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     Portal,
@@ -16,14 +16,21 @@ pub struct Audit {
     pub origin: String,
     /// The longest that a request waits for its entry before it is refused.
     pub wait: Duration,
+    /// How long entries stay in the database; none: for ever.
+    pub retention: Option<Duration>,
+    /// Where archives of older ones go.
+    pub archive_folder: Option<PathBuf>,
 }
 
 impl Audit {
     pub(super) fn read(section: &mut Section<'_>, portal: Option<&Portal>) -> Option<Self> {
         let origin = section.optional("origin", origin);
         let wait = section.or("wait", r#""2s""#, patience);
+        let retention = section.or("retention", r#""forever""#, retention);
+        let files = section.files();
+        let archive_folder = section.optional("archive_folder", |node| files.place(node));
         let origin = origin.or_else(|| portal.map(|portal| format!("{}/audit", portal.host())));
-        Some(Self { origin: origin?, wait: wait? })
+        Some(Self { origin: origin?, wait: wait?, retention: retention?, archive_folder })
     }
 }
 
@@ -35,6 +42,17 @@ fn origin(node: &Node) -> Result<String, String> {
     }
     Ok(text)
 }
+
+/// `forever`, or at least a month: only whole months go.
+fn retention(node: &Node) -> Result<Option<Duration>, String> {
+    if filled(node)? == "forever" {
+        return Ok(None);
+    }
+    let span = duration(node).map_err(|fault| format!("{fault}, `400d` or `forever`"))?;
+    if span >= MONTH { Ok(Some(span)) } else { Err("expected `forever` or at least 31d".to_owned()) }
+}
+
+const MONTH: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 fn patience(node: &Node) -> Result<Duration, String> {
     let wait = duration(node)?;

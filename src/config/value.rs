@@ -99,6 +99,11 @@ impl Files {
         Ok(secret)
     }
 
+    /// A place that need not be there yet.
+    pub(super) fn place(&self, node: &Node) -> Result<PathBuf, String> {
+        self.path(node)
+    }
+
     fn path(&self, node: &Node) -> Result<PathBuf, String> {
         Ok(self.folder.join(Path::new(&filled(node)?)))
     }

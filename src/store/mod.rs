@@ -15,6 +15,7 @@ use crate::config::{Database, DatabaseUrl, SecretFault};
 
 pub mod account;
 pub mod app_session;
+pub mod archive;
 pub mod broker;
 pub mod ceremony;
 pub mod checkpoint;

@@ -22,6 +22,7 @@ mod audit_proof;
 mod audit_review_cli;
 mod audit_search;
 mod audit_verify;
+mod complete_archive;
 mod complete_expiry;
 mod complete_refusals;
 mod credential_issue;

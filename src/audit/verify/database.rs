@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     audit::{
+        Entry, Event,
         checkpoint::Verifier,
         tile::WIDTH,
         tree::{hashes, leaf_hash},
     },
     store::{
-        StoreFault, checkpoint, entry,
+        StoreFault, archive, checkpoint, entry,
         head::{self, Head},
         key::{self, KeyPurpose},
         tile,
@@ -47,8 +48,9 @@ pub async fn database(
         [] => (Trust::Stored, stored_keys(db, &head.origin).await?),
         given => (Trust::Given, given.to_vec()),
     };
+    let archived = archive::first_entry(&mut *db).await?.unwrap_or(head.size).min(head.size);
     let mut fold = Fold::of(anchors.keys.first().map_or(head.origin.as_str(), Verifier::name));
-    let walked = walk(db, &mut fold, &head, anchors, &keys, &mut progress).await;
+    let walked = walk(db, &mut fold, (&head, archived), anchors, &keys, &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
@@ -57,12 +59,14 @@ pub async fn database(
     let (checkpoints, signed, recorded_at) = fold.tally();
     let gaps =
         if broken.is_some() { head.size.saturating_sub(entry::count_below(&mut *db, head.size).await?) } else { 0 };
+    let archived = if broken.is_none() { archived } else { 0 };
     Ok(Report {
         origin: head.origin,
         epoch: head.epoch,
         size: head.size,
         root: hex::encode(head.root),
-        entries: fold.size(),
+        entries: fold.size() - archived,
+        archived,
         gaps,
         checkpoints,
         signed,
@@ -93,7 +97,7 @@ impl From<StoreFault> for Stop {
 async fn walk(
     db: &mut PgConnection,
     fold: &mut Fold,
-    head: &Head,
+    (head, archived): (&Head, u64),
     anchors: &Anchors,
     keys: &[Verifier],
     progress: &mut impl FnMut(u64, u64),
@@ -119,6 +123,13 @@ async fn walk(
         }
         last_checkpoint = expect_stored(db, fold, last_checkpoint, target, keys).await?;
         while fold.size() < target {
+            if fold.size() < archived {
+                for _ in fold.size()..target.min(archived).min(fold.size() + ENTRIES) {
+                    fold.archived()?;
+                }
+                compare_tiles(db, fold).await?;
+                continue;
+            }
             let to = target.min(fold.size() + ENTRIES);
             for row in entry::between(&mut *db, fold.size(), to).await? {
                 fold.entry(&row)?;
@@ -129,7 +140,24 @@ async fn walk(
         }
     }
     fold.finish()?;
+    expect_archived(db, archived).await?;
     look_beyond(db, head, last_checkpoint, beyond, keys).await
+}
+
+/// The log must say itself that everything before `first` was archived. All of its entries and columns were found good
+/// by now, and archives are made in order, so the newest word about them counts for all.
+async fn expect_archived(db: &mut PgConnection, first: u64) -> Result<(), Stop> {
+    if first == 0 {
+        return Ok(());
+    }
+    let leaf = archive::newest_of_kind(&mut *db, "archived").await?;
+    match leaf.and_then(|leaf| Entry::from_leaf(&leaf).ok()).map(|entry| entry.event) {
+        Some(Event::Archived { until, .. }) if until >= first => Ok(()),
+        Some(Event::Archived { until, .. }) => {
+            Err(Broken::leaves(until, first, "missing, and no entry says that it was archived").into())
+        }
+        _ => Err(Broken::leaves(0, first, "missing, and no entry says that it was archived").into()),
+    }
 }
 
 /// Hands the stored checkpoints up to `target` to the fold.

@@ -150,6 +150,20 @@ impl Fold {
         self.compare_checkpoints()
     }
 
+    /// The next entry, whose body was archived: only the hash that its batch lists is there.
+    pub(super) fn archived(&mut self) -> Result<(), Broken> {
+        let index = self.tree.size();
+        let Some(batch) = self.announced.front() else { return Err(missing(index)) };
+        let nth = usize::try_from(index - batch.step.parent_size.unwrap_or(0)).unwrap_or(usize::MAX);
+        let Some(hash) = batch.hashes.get(nth).copied() else { return Err(missing(index)) };
+        self.recorded_at = Some(batch.step.head.recorded_at);
+        self.tree.append(hash, &mut self.complete);
+        if self.tree.size() == batch.step.head.size {
+            self.end_batch()?;
+        }
+        self.compare_checkpoints()
+    }
+
     /// All entries up to `size` must have come by now.
     pub(super) fn expect_reached(&mut self, size: u64) -> Result<(), Broken> {
         let index = self.tree.size();

@@ -19,6 +19,8 @@ pub struct Report {
     pub root: String,
     /// How many entries were folded and found good.
     pub entries: u64,
+    /// How many entries before them were archived: their hashes are good, their bodies are in the archives.
+    pub archived: u64,
     /// How many entries are missing.
     pub gaps: u64,
     /// How many checkpoints were checked.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::json;
+use sqlx::PgConnection;
 
 use super::{
     super::{
@@ -17,7 +18,14 @@ use super::{
     },
     inert, shown,
 };
-use crate::audit::bundle::{Kept, Proven, Signed, check};
+use crate::{
+    audit::{
+        archive::sha256_of,
+        bundle::{Kept, Line, Proven, Signed, check},
+        checkpoint::Verifier,
+    },
+    store::archive,
+};
 
 /// Checks the bundle in `path` and tells what it proves.
 pub(super) fn verify_bundle(path: &Path, kept: &Kept, output: Format) -> Result<Ending, CliFault> {
@@ -43,6 +51,41 @@ pub(super) fn verify_bundle(path: &Path, kept: &Kept, output: Format) -> Result<
             Ok(Ending::No)
         }
     }
+}
+
+/// An archive that holds.
+pub(super) struct SoundArchive {
+    /// How many entries it has.
+    pub(super) entries: u64,
+    /// The checkpoint that proves them.
+    pub(super) note: String,
+}
+
+/// Checks an archive: by itself, and by what the log in the database says of it. The inner error is what is wrong.
+pub(super) async fn look_into(
+    db: &mut PgConnection,
+    path: &Path,
+    keys: &[Verifier],
+) -> Result<Result<SoundArchive, String>, CliFault> {
+    let at = |fault: &dyn std::fmt::Display| CliFault::could_not_look(format!("{}: {fault}", path.display()));
+    let open = || File::open(path).map(BufReader::new).map_err(|fault| at(&fault));
+    let proven = match check(&mut open()?, &Kept { keys: keys.to_vec(), checkpoints: Vec::new() }) {
+        Ok(proven) => proven,
+        Err(broken) if broken.is_unseen() => return Err(at(&inert(&broken.to_string()))),
+        Err(broken) => return Ok(Err(inert(&broken.to_string()))),
+    };
+    let mut first = String::new();
+    open()?.read_line(&mut first).map_err(|fault| at(&fault))?;
+    let Ok(Line::Bundle { checkpoint: note, .. }) = serde_json::from_str(&first) else {
+        return Ok(Err("it does not begin as a bundle does".to_owned()));
+    };
+    let sha256 = sha256_of(path).map_err(|fault| at(&fault))?;
+    let recorded = archive::archived(db).await.map_err(CliFault::could_not_look)?;
+    let known = recorded.iter().find(|one| proven.ranges.first() == Some(&(one.from..one.until)));
+    if known.is_some_and(|known| known.sha256 != sha256) {
+        return Ok(Err("it is not the file that was recorded when these entries were archived (SHA-256)".to_owned()));
+    }
+    Ok(Ok(SoundArchive { entries: proven.entries, note }))
 }
 
 fn tell(proven: &Proven) {

@@ -1,6 +1,7 @@
 //! `bailiwick audit`: is the log sound, and what was recorded. Needs no server and only the right to read.
 //! One file per command; this one is their table of contents and what they share: where the log is.
 
+mod archive;
 mod bundle;
 mod checkpoint;
 mod evidence;
@@ -29,8 +30,8 @@ use crate::{
     store::key::{self, KeyPurpose},
 };
 use {
-    bundle::Bundle, checkpoint::Checkpoint, export::ExportLog, fields::Fields, proof::Proof, search::SearchLog,
-    tail::Tail, verify::Verify,
+    archive::Archive, bundle::Bundle, checkpoint::Checkpoint, export::ExportLog, fields::Fields, proof::Proof,
+    search::SearchLog, tail::Tail, verify::Verify,
 };
 
 /// `bailiwick audit …`
@@ -47,6 +48,12 @@ pub(super) enum Audit {
                             Examples:\n  bailiwick audit bundle --leaf 4711 --leaf 4800-4899 --file evidence.jsonl\n  \
                             bailiwick audit bundle --request 019aa... | bailiwick audit verify --bundle -")]
     Bundle(Bundle),
+    /// Write months that are older than the retention into files that verify by themselves, and drop them
+    #[command(
+        after_help = "Exit code: 0 done, 1 something could not be archived or dropped, 2 it could not be looked at.\n\n\
+                            Examples:\n  bailiwick audit archive --url-file /etc/bailiwick/owner-url --dry-run"
+    )]
+    Archive(Archive),
     /// Print the newest checkpoint, a signed note to keep somewhere else
     Checkpoint(Checkpoint),
     /// Prove that an entry is in the log, or that the log continues what it was
@@ -88,6 +95,7 @@ impl Audit {
         match self {
             Self::Verify(command) => command.run().await,
             Self::Bundle(command) => command.run().await,
+            Self::Archive(command) => command.run().await,
             Self::Checkpoint(command) => command.run().await,
             Self::Proof(command) => command.run().await,
             Self::Tail(command) => command.run().await,

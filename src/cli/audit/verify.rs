@@ -10,7 +10,7 @@ use super::{
         output::{Format, Paint, remark, say, say_json},
     },
     LogDatabase,
-    evidence::verify_bundle,
+    evidence::{look_into, verify_bundle},
     kept_note,
     progress::Progress,
     shown,
@@ -36,6 +36,9 @@ pub(in crate::cli) struct Verify {
     /// A bundle instead of a database: a file, or - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "path"])]
     bundle: Option<PathBuf>,
+    /// An archive of older entries, to be checked with the database; the bodies that are not given are not checked
+    #[arg(long = "archive", value_name = "FILE", conflicts_with = "bundle")]
+    archives: Vec<PathBuf>,
     /// How to write the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -48,23 +51,43 @@ impl Verify {
             return verify_bundle(&file, &Kept { keys: self.keys, checkpoints }, self.output);
         }
         let mut db = self.database.connect().await?;
-        let anchors = Anchors { keys: self.keys, checkpoints };
+        let mut checked = 0;
+        let mut anchors = Anchors { keys: self.keys, checkpoints };
+        for file in &self.archives {
+            match look_into(&mut db, file, &anchors.keys).await? {
+                Ok(archive) => {
+                    checked += archive.entries;
+                    // The tree that proves the archive must be the tree of this database.
+                    anchors.checkpoints.push(archive.note);
+                }
+                Err(why) => {
+                    say(format_args!("{} {}: {why}", shown(Paint::Red, "broken:"), file.display()));
+                    return Ok(Ending::No);
+                }
+            }
+        }
         let mut progress = Progress::begin();
         let verified = verify::database(&mut db, &anchors, |done, of| progress.show(done, of)).await;
         progress.end();
         let report = verified.map_err(CliFault::could_not_look)?;
         match self.output {
             Format::Json => say_json(&report)?,
-            Format::Table => tell(&report),
+            Format::Table => tell(&report, checked),
         }
         Ok(if report.is_sound() { Ending::Yes } else { Ending::No })
     }
 }
 
-fn tell(report: &Report) {
+fn tell(report: &Report, checked: u64) {
     match &report.broken {
         None => say(format_args!("{} {} entries", shown(Paint::Green, "sound:"), report.size)),
         Some(broken) => say(format_args!("{} {broken}", shown(Paint::Red, "broken:"))),
+    }
+    if report.archived > 0 {
+        let archived = report.archived;
+        say(format_args!(
+            "  archived     {archived} of them by their hashes alone; {checked} bodies in archives given"
+        ));
     }
     say(format_args!("  log          {}", report.origin));
     if let Some(at) = report.recorded_at {

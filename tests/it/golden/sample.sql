@@ -43,3 +43,5 @@ insert into search_block (block, first_recorded_at, last_recorded_at, leaves, po
 values (0, '2026-11-01', '2026-11-01', 1, 1, '\x0000', '', '\x008008');
 insert into posting (term, block, bits) values (-1, 0, '\x0000');
 update login set assured_at = '2026-11-01' where id = '00000000-0000-4000-8000-000000000004';
+insert into archive (part, from_index, until_index, file, sha256, archived_at)
+values ('entry_2026_11', 0, 1, 'entry_2026_11_0-0.jsonl', sha256('x'), '2026-11-01');

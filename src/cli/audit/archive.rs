@@ -1,0 +1,111 @@
+//! `bailiwick audit archive`: writes months of the log that are older than `[audit] retention` as bundles, and drops them.
+//! For cron, by an account that owns the database: the broker's own account can drop nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use sqlx::PgPool;
+
+use super::super::{
+    CliFault, ConfigFile, Ending,
+    invite::open_log,
+    output::{remark, say},
+};
+use crate::{
+    audit::{
+        Log,
+        archive::{ArchiveFault, Due, archive, drop_month, due},
+    },
+    config::{DatabaseUrl, SecretFile},
+    model::{Clock, SystemClock, SystemEntropy},
+    store,
+};
+
+/// `bailiwick audit archive`
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Archive {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Change nothing: say what would be archived and dropped
+    #[arg(long)]
+    dry_run: bool,
+    /// Where archives go; from the configuration if it is left out
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// The owner's URL, without a password
+    #[arg(long, value_name = "URL", conflicts_with = "url_file")]
+    url: Option<String>,
+    /// A file that holds the owner's URL
+    #[arg(long, value_name = "FILE")]
+    url_file: Option<PathBuf>,
+}
+
+/// How long the log may take to record what is left and to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Archive {
+    pub(super) async fn run(self) -> Result<Ending, CliFault> {
+        let settings = self.config.load()?;
+        let Some(retention) = settings.audit.retention else {
+            say("nothing to do: `[audit] retention` is forever");
+            return Ok(Ending::Yes);
+        };
+        let url = match (&self.url, &self.url_file) {
+            (Some(url), _) => DatabaseUrl::Plain(url.clone()),
+            (None, Some(path)) => DatabaseUrl::File(SecretFile::new(path)),
+            (None, None) => return Err(CliFault::could_not_look("name the owner's account: --url or --url-file")),
+        };
+        let folder = self.folder.clone().or_else(|| settings.audit.archive_folder.clone());
+        let folder = folder.ok_or_else(|| {
+            CliFault::could_not_look("name the folder for archives: `[audit] archive_folder`, or --folder")
+        })?;
+        let pool = store::connect_with(&url, &settings.database).await.map_err(CliFault::could_not_look)?;
+        let clock = Arc::new(SystemClock);
+        let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
+        let due = due(&mut db, retention, clock.now()).await.map_err(fault)?;
+        drop(db);
+        if due.is_empty() {
+            say("nothing to do: no month of the log is old enough");
+            return Ok(Ending::Yes);
+        }
+        if self.dry_run {
+            due.iter().for_each(|due| tell("would archive and drop", due));
+            return Ok(Ending::Yes);
+        }
+        let entropy = Arc::new(SystemEntropy);
+        let (log, tasks) = open_log(&settings, pool.clone(), clock.clone(), entropy).await?;
+        let done = all(&pool, &log, &due, &folder, clock.as_ref()).await;
+        tasks.stop(PATIENCE).await;
+        done.map(|()| Ending::Yes)
+    }
+}
+
+async fn all(pool: &PgPool, log: &Log, due: &[Due], folder: &Path, clock: &dyn Clock) -> Result<(), CliFault> {
+    for due in due {
+        let archived = match &due.archived {
+            Some(archived) => archived.clone(),
+            None => archive(pool, log, due, folder, clock.now()).await.map_err(fault)?,
+        };
+        let mut db = pool.acquire().await.map_err(CliFault::failed)?;
+        drop_month(&mut db, &archived, folder, clock.now()).await.map_err(fault)?;
+        tell("archived and dropped", due);
+        remark(format_args!("  {}  SHA-256 {}", folder.join(&archived.file).display(), hex::encode(archived.sha256)));
+    }
+    Ok(())
+}
+
+fn tell(what: &str, due: &Due) {
+    let (first, last) = (due.entries.start, due.entries.end - 1);
+    say(format_args!("{what} {}: entries {first} to {last}, {} bytes in the database", due.part.name, due.part.bytes));
+}
+
+fn fault(fault: ArchiveFault) -> CliFault {
+    match fault {
+        ArchiveFault::Store(_) => CliFault::could_not_look(fault),
+        fault => CliFault::failed(fault),
+    }
+}
