@@ -142,7 +142,7 @@ pub enum Event {
         /// Its id.
         stream: StreamId,
     },
-    /// A stream was closed by the broker.
+    /// A stream was closed: by the broker, or because its caller or its upstream ended it.
     StreamClosed {
         /// Its id.
         stream: StreamId,

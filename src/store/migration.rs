@@ -27,6 +27,8 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0007" "key";
     "0008" "revocation";
     "0009" "broker";
+    "0010" "expiry";
+    "0011" "archive";
     "0012" "extend_log";
     "0015" "search";
     "0017" "saved_search";

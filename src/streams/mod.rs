@@ -61,7 +61,7 @@ struct Held {
     close: cell::Sender<Option<Cause>>,
 }
 
-/// A stream's place in the registry. Dropping it is leaving.
+/// A stream's place in the registry. Dropping it is leaving, and is noted.
 #[must_use = "a stream that is not held is not closed"]
 pub struct StreamGuard {
     id: StreamId,
@@ -182,8 +182,19 @@ impl StreamGuard {
     }
 }
 
+/// Why a stream closed that the broker did not close.
+const LEFT: &str = "its caller or its upstream ended it";
+
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        self.streams.held().remove(&self.id);
+        let left = self.streams.held().remove(&self.id);
+        // What the broker closed it has noted already; everything else that ends is noted here, so that each stream that
+        // was opened is closed in the log as well. Its request's outcome says who ended it.
+        if let Some(held) = left
+            && held.close.borrow().is_none()
+        {
+            let event = Event::StreamClosed { stream: held.id, cause: LEFT.to_owned() };
+            self.streams.note(&held.standing, held.request, event);
+        }
     }
 }

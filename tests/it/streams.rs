@@ -16,6 +16,7 @@ use bailiwick::{
 use uuid::Uuid;
 
 use crate::support::{
+    audit::stopped,
     court::{Court, web},
     eventually,
     rows::{NOON, limits},
@@ -73,6 +74,29 @@ async fn opening_and_closing_are_in_the_log() {
     let cause = "the person's access has ended: an administrator ended it".to_owned();
     assert_eq!(entry.event, Event::StreamClosed { stream: guard.id(), cause });
     court.entry(request, |event| *event == Event::StreamOpened { stream: guard.id() }).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_its_caller_leaves_is_closed_in_the_log_once() {
+    let court = Court::under(READ).await;
+    let alice = court.caller("alice").await;
+    let (hers, request) = (standing(&court, &alice).await, court.request());
+    let guard = court.streams.enter(hers, request);
+    let id = guard.id();
+    drop(guard);
+    let left = court.entry(request, |event| matches!(event, Event::StreamClosed { .. })).await;
+    let cause = "its caller or its upstream ended it".to_owned();
+    assert_eq!(left.event, Event::StreamClosed { stream: id, cause });
+
+    // One that the broker closed is not closed again when it leaves.
+    let (hers, request) = (standing(&court, &alice).await, court.request());
+    let guard = court.streams.enter(hers, request);
+    end(&court, RevokedKind::Person, alice.person.uuid()).await;
+    guard.closed().await;
+    drop(guard);
+    drop(court.log.append(stopped()).await.unwrap());
+    let kinds: Vec<_> = court.entries(request).await.iter().map(|entry| entry.event.kind()).collect();
+    assert_eq!(kinds, ["stream-opened", "stream-closed"]);
 }
 
 #[tokio::test]

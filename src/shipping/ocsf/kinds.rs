@@ -175,7 +175,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "stream-closed",
-        meaning: "a stream was closed by the broker",
+        meaning: "a stream was closed, by the broker or by its ends",
         class: AuthorizeSession,
         activities: &[does(99, "Revoke")],
         entity: "",
