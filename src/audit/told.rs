@@ -135,7 +135,10 @@ fn why(event: &Event) -> String {
         }
         Event::StreamOpened { stream } => stream.to_string(),
         Event::StreamClosed { cause, .. } => cause.clone(),
-        Event::Invited { person, expires_at } => format!("{}, until {expires_at}", display(person)),
+        Event::Invited { person, expires_at, before } => {
+            let before = before.map_or(String::new(), |before| format!(" (already until {before})"));
+            format!("{}, until {expires_at}{before}", display(person))
+        }
         Event::PolicyLoaded { rules, .. } => format!("{rules} rules"),
         Event::PolicyRejected { errors } => errors.first().cloned().unwrap_or_default(),
         Event::EpochBegan { epoch, by, why, .. } => format!("epoch {epoch}, by {by}: {why}"),
