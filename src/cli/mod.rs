@@ -65,7 +65,7 @@ enum Command {
     Session(session::Session),
     /// The audit log: check it, read it
     #[command(subcommand)]
-    Audit(audit::Audit),
+    Audit(Box<audit::Audit>),
     /// Try everything on this machine: a database, a provider, an app, rules to edit, and a tour
     Demo(demo::Demo),
     /// Completions for a shell
