@@ -79,6 +79,8 @@ async fn whoever_was_found_is_found_again_without_a_look_at_their_rows() {
     let broker = Remembering::on(&db).await;
     let alice = whole_login(&db.pool, "alice").await;
     app_session(&db, &alice, "a").await;
+    // Or the making of the login would be news, and the rows be looked up once more.
+    broker.has_heard(&db).await;
     let found = broker.ask("a").await.unwrap();
     // As if nobody had been told: only then is it seen that nobody looked.
     for statement in [
