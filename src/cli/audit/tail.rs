@@ -52,18 +52,20 @@ impl Tail {
         if let Some(hint) = &found.hint {
             remark(hint);
         }
-        let mut is_readable = print(&mut db, &rows, self.output).await?;
+        let is_readable = print(&mut db, &rows, self.output).await?;
+        if !self.follow {
+            return Ok(if is_readable { Ending::Yes } else { Ending::No });
+        }
         let mut next = found.size;
-        while self.follow {
+        loop {
             let rows = store::entry::following(&mut db, next, AT_ONCE).await.map_err(CliFault::could_not_look)?;
             match rows.last() {
                 Some((index, _)) => next = index + 1,
                 None => tokio::time::sleep(LOOK_EVERY).await,
             }
             let rows: Vec<_> = rows.into_iter().filter(|(_, leaf)| is_wanted(&search, leaf)).collect();
-            is_readable &= print(&mut db, &rows, self.output).await?;
+            print(&mut db, &rows, self.output).await?;
         }
-        Ok(if is_readable { Ending::Yes } else { Ending::No })
     }
 }
 
