@@ -17,7 +17,7 @@ use crate::{
     access::Gate,
     audit::{Log, Refusals, Storage},
     model::Clock,
-    shipping::Shipping,
+    shipping::{Shipping, collector},
     store::feed::Feed,
     streams::Streams,
 };
@@ -42,6 +42,7 @@ pub(super) struct Readings {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) feed: Feed,
     pub(super) streams: Streams,
+    pub(super) collectors: Vec<Arc<collector::Reading>>,
 }
 
 impl Collector for Readings {
@@ -93,7 +94,8 @@ impl Collector for Readings {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
-        self.encode_destinations(&mut encoder)
+        self.encode_destinations(&mut encoder)?;
+        super::collectors::encode(&mut encoder, &self.collectors)
     }
 }
 

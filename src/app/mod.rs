@@ -1,6 +1,7 @@
 //! Composition: settings, a clock and entropy become running parts, and stop in good order. `serve`, the demonstration
 //! and the tests all start here. Holds no logic of its own.
 
+mod collectors;
 mod doors;
 mod metrics;
 
@@ -25,7 +26,10 @@ use crate::{
     outbound::{Outbound, OutboundFault, Plain, Route},
     portal::{PortalState, pace::Pace},
     proxy::{Rooms, TargetFault},
-    shipping::{Shipping, ShippingFault, ShippingTasks},
+    shipping::{
+        Shipping, ShippingFault, ShippingTasks,
+        collector::{CollectorMistake, Collectors, Ground, Pace},
+    },
     store::{self, StoreFault, feed::Feed},
     streams::{Streams, Watched},
 };
@@ -69,6 +73,9 @@ pub enum StartFault {
     /// An app or cluster behind the broker.
     #[error(transparent)]
     Target(#[from] TargetFault),
+    /// A collector of the log.
+    #[error(transparent)]
+    Collector(#[from] CollectorMistake),
     /// That the broker starts could not be recorded.
     #[error("the start could not be recorded: {0}")]
     Unrecorded(#[from] Unrecorded),
@@ -88,6 +95,7 @@ pub struct Running {
     watching: Vec<JoinHandle<()>>,
     recording: Tasks,
     shipping: ShippingTasks,
+    collectors: Collectors,
 }
 
 /// What the doors and the portal are made of.
@@ -118,10 +126,14 @@ pub async fn start(
     let stop = CancellationToken::new();
     let serving = TaskTracker::new();
 
+    let collectors = Collectors::start(&parts.settings.collector, &parts.ground(broker), Pace::default())?;
     let listener = doors::open(&parts).await?;
-    let status =
-        StatusListener::bind(parts.settings.listener.status, parts.readiness(), metrics::registry(parts.readings()))
-            .await?;
+    let status = StatusListener::bind(
+        parts.settings.listener.status,
+        parts.readiness(),
+        metrics::registry(parts.readings(&collectors)),
+    )
+    .await?;
     parts
         .record(Event::BrokerStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -133,7 +145,18 @@ pub async fn start(
     serving.spawn(listener.serve(stop.clone()));
     serving.spawn(status.serve(stop.clone()));
     serving.close();
-    Ok(Running { addresses, status: status_address, broker, parts, stop, serving, watching, recording, shipping })
+    Ok(Running {
+        addresses,
+        status: status_address,
+        broker,
+        parts,
+        stop,
+        serving,
+        watching,
+        recording,
+        shipping,
+        collectors,
+    })
 }
 
 impl Running {
@@ -147,6 +170,7 @@ impl Running {
         let _ = self.parts.record(Event::BrokerStopped {}).await;
         self.recording.stop(PATIENCE).await;
         self.shipping.stop(PATIENCE).await;
+        self.collectors.stop(PATIENCE).await;
         for task in self.watching {
             task.abort();
         }
@@ -323,7 +347,13 @@ impl Parts {
         })
     }
 
-    fn readings(&self) -> metrics::Readings {
+    /// What collectors work with.
+    fn ground(&self, broker: BrokerId) -> Ground {
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Ground { origin: self.settings.audit.origin.clone(), pool: self.pool.clone(), broker, clock, entropy }
+    }
+
+    fn readings(&self, collectors: &Collectors) -> metrics::Readings {
         metrics::Readings {
             gate: self.gate.clone(),
             log: self.log.clone(),
@@ -333,6 +363,7 @@ impl Parts {
             clock: Arc::clone(&self.clock),
             feed: self.feed.clone(),
             streams: self.streams.clone(),
+            collectors: collectors.readings(),
         }
     }
 

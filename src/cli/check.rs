@@ -7,6 +7,7 @@ use super::{CliFault, ConfigFile, Ending, output};
 use crate::{
     access::{AccessFault, Rules, Sources},
     config::{Policy, Settings},
+    shipping::collector,
 };
 
 /// Check the configuration and the rules together.
@@ -32,7 +33,14 @@ impl Check {
         if let Some(Err(mistakes)) = &rules {
             mistakes.iter().for_each(|mistake| output::complain_about(mistake as &dyn Diagnostic));
         }
+        let collectors = settings
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |settings| collector::check(&settings.collector, &settings.audit.origin));
+        collectors.iter().for_each(output::remark);
         let (Ok(settings), Some(Ok(rules))) = (settings, rules) else { return Ok(Ending::No) };
+        if !collectors.is_empty() {
+            return Ok(Ending::No);
+        }
         let (apps, clusters) = (settings.app.len(), settings.cluster.len());
         output::say(format_args!("all is right: {apps} app(s), {clusters} cluster(s), {} rule(s)", rules.count()));
         Ok(Ending::Yes)

@@ -89,6 +89,8 @@ fn check_names(parts: &Parts, reading: &mut Reading) {
     refuse_twice(reading, "app", apps);
     let clusters = present(&parts.cluster).map(|(nth, it)| (format!("cluster[{nth}].name"), it.name.to_string()));
     refuse_twice(reading, "cluster", clusters);
+    let collectors = present(&parts.collector).map(|(nth, it)| (format!("collector[{nth}].name"), it.name.to_string()));
+    refuse_twice(reading, "collector", collectors);
 }
 
 /// There is somebody to vouch for people, and no two could vouch for the same one.

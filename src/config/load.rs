@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    App, Audit, Cluster, Database, Keys, Listener, Login, Mistake, Policy, Portal, Provider, Settings, Shipping,
-    Witness, agreement,
+    App, Audit, Cluster, Collector, Database, Keys, Listener, Login, Mistake, Policy, Portal, Provider, Settings,
+    Shipping, Witness, agreement,
     document::{self, Table},
     mistake::{Origin, Source},
     reader::Reading,
@@ -17,8 +17,19 @@ use super::{
 };
 
 /// Every section, in order.
-pub(super) const SECTIONS: [&str; 12] = [
-    "portal", "listener", "database", "audit", "shipping", "witness", "keys", "provider", "policy", "login", "app",
+pub(super) const SECTIONS: [&str; 13] = [
+    "portal",
+    "listener",
+    "database",
+    "audit",
+    "shipping",
+    "witness",
+    "collector",
+    "keys",
+    "provider",
+    "policy",
+    "login",
+    "app",
     "cluster",
 ];
 
@@ -30,6 +41,7 @@ pub(super) struct Parts {
     pub(super) audit: Option<Audit>,
     pub(super) shipping: Option<Shipping>,
     pub(super) witness: Vec<Option<Witness>>,
+    pub(super) collector: Vec<Option<Collector>>,
     pub(super) keys: Option<Keys>,
     pub(super) provider: Vec<Option<Provider>>,
     pub(super) policy: Option<Policy>,
@@ -106,6 +118,7 @@ fn read(reading: &mut Reading, table: &mut Table) -> Parts {
         audit: reading.one(table, "audit", |section| Audit::read(section, portal.as_ref())),
         shipping: reading.one(table, "shipping", Shipping::read),
         witness: reading.each(table, "witness", Witness::read),
+        collector: reading.each(table, "collector", Collector::read),
         keys: reading.one(table, "keys", Keys::read),
         provider: reading.each(table, "provider", Provider::read),
         policy: reading.one(table, "policy", Policy::read),
@@ -127,6 +140,7 @@ impl Parts {
             audit: self.audit?,
             shipping: self.shipping?,
             witness: self.witness.into_iter().collect::<Option<_>>()?,
+            collector: self.collector.into_iter().collect::<Option<_>>()?,
             keys: self.keys?,
             provider: self.provider.into_iter().collect::<Option<_>>()?,
             policy: self.policy?,

@@ -8,6 +8,7 @@ mod app;
 mod audit;
 pub mod client;
 mod cluster;
+mod collector;
 mod database;
 mod document;
 mod host;
@@ -27,6 +28,7 @@ mod value;
 pub use app::App;
 pub use audit::Audit;
 pub use cluster::{Cluster, ClusterAccess};
+pub use collector::{BatchFormat, Begin, Collector, Destination, HttpCollector, OnReject, SyslogReceiver};
 pub use database::{Database, DatabaseUrl};
 pub use host::PublicHost;
 pub use keys::Keys;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub shipping: Shipping,
     /// `[[witness]]`
     pub witness: Vec<Witness>,
+    /// `[[collector]]`
+    pub collector: Vec<Collector>,
     /// `[keys]`
     pub keys: Keys,
     /// `[[provider]]`: at least one.

@@ -75,7 +75,7 @@ impl Witness {
 }
 
 /// Somewhere to post to: https, or plain http on this machine.
-fn delivery(node: &Node) -> Result<Url, String> {
+pub(super) fn delivery(node: &Node) -> Result<Url, String> {
     let text = filled(node)?;
     let url = Url::parse(&text).map_err(|fault| format!("`{text}` is not a URL: {fault}"))?;
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {

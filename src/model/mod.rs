@@ -19,5 +19,5 @@ pub use decision::{Cause, Context, Decision, PolicyVersion, Verdict};
 pub use id::{
     AppSessionId, BatchId, BrokerId, CeremonyId, CredentialId, LoginId, PasskeyId, PersonId, RequestId, StreamId,
 };
-pub use name::{AppName, ClusterName, NameFault, ProviderName};
+pub use name::{AppName, ClusterName, CollectorName, NameFault, ProviderName};
 pub use path::{CanonicalPath, PathFault};

@@ -65,6 +65,8 @@ names! {
     AppName;
     /// A Kubernetes cluster.
     ClusterName;
+    /// Somewhere that the log's entries are shipped to.
+    CollectorName;
     /// An OpenID Connect provider.
     ProviderName;
 }

@@ -6,6 +6,7 @@
 //! is the audit room's. A destination controls every byte that it answers; nothing counts but a cosignature that holds.
 
 mod carrier;
+pub mod collector;
 mod destination;
 mod file;
 pub mod ocsf;

@@ -32,6 +32,7 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0012" "extend_log";
     "0015" "search";
     "0017" "saved_search";
+    "0018" "collector";
     "0020" "change";
 };
 

@@ -19,6 +19,7 @@ pub mod archive;
 pub mod broker;
 pub mod ceremony;
 pub mod checkpoint;
+pub mod collector;
 pub mod command_line_grant;
 pub mod credential;
 pub mod entry;

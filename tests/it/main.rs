@@ -22,6 +22,7 @@ mod audit_proof;
 mod audit_review_cli;
 mod audit_search;
 mod audit_verify;
+mod collector;
 mod complete_archive;
 mod complete_expiry;
 mod complete_refusals;

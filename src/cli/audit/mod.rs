@@ -4,6 +4,7 @@
 mod archive;
 mod bundle;
 mod checkpoint;
+mod collectors;
 mod evidence;
 mod export;
 mod fields;
@@ -30,8 +31,8 @@ use crate::{
     store::key::{self, KeyPurpose},
 };
 use {
-    archive::Archive, bundle::Bundle, checkpoint::Checkpoint, export::ExportLog, fields::Fields, proof::Proof,
-    search::SearchLog, tail::Tail, verify::Verify,
+    archive::Archive, bundle::Bundle, checkpoint::Checkpoint, collectors::Collectors, export::ExportLog,
+    fields::Fields, proof::Proof, search::SearchLog, tail::Tail, verify::Verify,
 };
 
 /// `bailiwick audit …`
@@ -76,6 +77,11 @@ pub(super) enum Audit {
                             bailiwick audit export --check denied.csv.manifest.json\n  \
                             bailiwick audit export 'who=corp/ada' | jq .entry.event.kind")]
     Export(ExportLog),
+    /// Say how far the entries have got to each collector, and what stands in the way
+    #[command(
+        after_help = "Exit code: 0 all of them take entries, 1 one of them does not, 2 it could not be looked at."
+    )]
+    Collectors(Collectors),
     /// Print every field of every kind of entry, and where it goes in OCSF
     Fields(Fields),
 }
@@ -101,6 +107,7 @@ impl Audit {
             Self::Tail(command) => command.run().await,
             Self::Search(command) => command.run().await,
             Self::Export(command) => command.run().await,
+            Self::Collectors(command) => command.run().await,
             Self::Fields(command) => Ok(command.run()),
         }
     }

@@ -110,8 +110,10 @@ fn asked(action: &Action) -> &'static str {
         },
         Action::Issue(_) | Action::Enrol(_) => "Create",
         Action::Portal(action) => match action {
-            PortalAction::AuthorizeCommandLine | PortalAction::Invite { .. } => "Create",
-            PortalAction::EndSession { .. } => "Delete",
+            PortalAction::AuthorizeCommandLine | PortalAction::Invite { .. } | PortalAction::SaveSearch { .. } => {
+                "Create"
+            }
+            PortalAction::EndSession { .. } | PortalAction::RemoveSearch { .. } => "Delete",
             _ => "Read",
         },
     }

@@ -45,3 +45,5 @@ insert into posting (term, block, bits) values (-1, 0, '\x0000');
 update login set assured_at = '2026-11-01' where id = '00000000-0000-4000-8000-000000000004';
 insert into archive (part, from_index, until_index, file, sha256, archived_at)
 values ('entry_2026_11', 0, 1, 'entry_2026_11_0-0.jsonl', sha256('x'), '2026-11-01');
+insert into collector_cursor (name, epoch, next_leaf, created_at) values ('siem', 0, 1, '2026-11-01');
+insert into collector_skip (collector, epoch, from_leaf, until_leaf, why, at) values ('siem', 0, 0, 1, 'HTTP 400', '2026-11-01');
