@@ -28,7 +28,7 @@ use crate::{
     proxy::{Rooms, TargetFault},
     shipping::{
         Shipping, ShippingFault, ShippingTasks,
-        collector::{CollectorMistake, Collectors, Ground, Pace},
+        collector::{self, CollectorMistake, Collectors, Ground},
     },
     store::{self, StoreFault, feed::Feed},
     streams::{Streams, Watched},
@@ -126,7 +126,7 @@ pub async fn start(
     let stop = CancellationToken::new();
     let serving = TaskTracker::new();
 
-    let collectors = Collectors::start(&parts.settings.collector, &parts.ground(broker), Pace::default())?;
+    let collectors = Collectors::start(&parts.settings.collector, &parts.ground(broker), collector::Pace::default())?;
     let listener = doors::open(&parts).await?;
     let status = StatusListener::bind(
         parts.settings.listener.status,

@@ -86,16 +86,19 @@ async fn a_receiver_that_breaks_off_before_the_end_gets_it_all_again() {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut frames = Vec::new();
             if connection < 3 {
-                // Reads a little, and closes with the rest unread: politely, as if that were all.
+                // Reads a little, and closes with the rest unread; once with TLS's farewell, as if that were all.
                 let mut some = [0; 700];
                 let _ = stream.read(&mut some).await;
-                let _ = stream.shutdown().await;
+                if connection == 1 {
+                    stream.get_mut().1.send_close_notify();
+                    let _ = stream.flush().await;
+                }
                 continue;
             }
             stream.read_to_end(&mut frames).await.unwrap();
             let _ = stream.shutdown().await;
             whole.extend(messages(&frames));
-            if whole.len() >= 200 {
+            if whole.iter().any(|message: &String| message.contains("\"leaf_index\":199,")) {
                 return whole;
             }
         }

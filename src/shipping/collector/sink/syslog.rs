@@ -53,20 +53,38 @@ impl SyslogSink {
             TcpStream::connect((self.to.host.as_str(), self.to.port)).await.map_err(|fault| fault.to_string())?;
         let mut stream = connector.connect(name, stream).await.map_err(|fault| format!("TLS: {fault}"))?;
         stream.write_all(frames).await.map_err(|fault| fault.to_string())?;
-        stream.shutdown().await.map_err(|fault| fault.to_string())?;
         let mut ignored = [0; 1024];
+        // A farewell that comes before ours cannot be an answer to all of this.
+        if let Ok(Ok(0)) = timeout(Duration::ZERO, stream.read(&mut ignored)).await {
+            return Err(BROKE.to_owned());
+        }
+        stream.shutdown().await.map_err(|fault| fault.to_string())?;
         loop {
             match stream.read(&mut ignored).await {
-                Ok(0) => return Ok(()),
+                Ok(0) => break,
                 Ok(_) => {}
-                // A receiver that ends TCP and forgets TLS's own farewell has read to the end as well; one that had not
-                // read everything would have reset the connection.
-                Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(()),
-                Err(fault) => return Err(format!("the connection broke before the batch was taken: {fault}")),
+                // A receiver that ends TCP and forgets TLS's own farewell has read to the end as well.
+                Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => break,
+                Err(fault) => return Err(format!("{BROKE}: {fault}")),
             }
+        }
+        // One that closed with something unread has its kernel reset the connection, whatever it said in TLS before.
+        let (tcp, _) = stream.get_mut();
+        loop {
+            match tcp.read(&mut ignored).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(fault) => return Err(format!("{BROKE}: {fault}")),
+            }
+        }
+        match tcp.take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(fault)) | Err(fault) => Err(format!("{BROKE}: {fault}")),
         }
     }
 }
+
+const BROKE: &str = "the connection ended before the batch was taken";
 
 /// A message without structured data: the event is JSON already, and printable ASCII, so it needs no byte order mark.
 fn message(host_name: &str, event: &Shipped) -> String {
