@@ -99,7 +99,8 @@ pub async fn from_session(parts: &mut Parts, portal: &Portal) -> Result<Caller, 
 
 /// Remembers where a person wanted to go, so that they get there after signing in.
 async fn turned_away(parts: &Parts, fault: PortalFault) -> PortalFault {
-    let wanted = Destination::page(parts.uri.path()).filter(|_| parts.method == Method::GET && parts.uri.path() != "/");
+    let address = parts.uri.path_and_query().map_or(parts.uri.path(), |address| address.as_str());
+    let wanted = Destination::page(address).filter(|_| parts.method == Method::GET && parts.uri.path() != "/");
     if let (Some(wanted), Some(session)) = (wanted, parts.extensions.get::<Session>())
         && let Err(failure) = wanted.remember(session).await
     {

@@ -23,6 +23,13 @@ pub enum Destination {
         /// Which.
         page: Page,
     },
+    /// A place in the audit log: somebody passed on a link to it.
+    Audit {
+        /// One entry.
+        entry: Option<u64>,
+        /// What is looked for, otherwise.
+        filters: Vec<(String, String)>,
+    },
     /// The hand-over to an app, which asked for it under a nonce.
     Handover {
         /// The app.
@@ -64,7 +71,15 @@ pub struct AppPath(String);
 
 impl Destination {
     /// The page of this address, if a person may be sent there.
-    pub fn page(path: &str) -> Option<Self> {
+    pub fn page(address: &str) -> Option<Self> {
+        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+        if let Some(entry) = path.strip_prefix(ENTRY).filter(|entry| !entry.starts_with('+')) {
+            return entry.parse().ok().map(|entry| Self::Audit { entry: Some(entry), filters: Vec::new() });
+        }
+        if path == Page::Audit.path() && !query.is_empty() && query.len() <= LONGEST_QUERY {
+            let filters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            return Some(Self::Audit { entry: None, filters });
+        }
         let found = Page::ALL.into_iter().find(|page| page.path() == path);
         found.map(|page| Self::Page { page })
     }
@@ -74,6 +89,7 @@ impl Destination {
         match self {
             Self::Page { page } => Some(page.path().to_owned()),
             Self::CommandLine => Some("/command-line".to_owned()),
+            Self::Audit { entry, filters } => Some(in_log(*entry, filters)),
             Self::Handover { app, nonce, back } => {
                 let mut query = form_urlencoded::Serializer::new(String::new());
                 query.append_pair("app", app.as_str()).append_pair("nonce", nonce).append_pair("return", back.as_str());
@@ -91,6 +107,7 @@ impl Destination {
         match self {
             Self::Page { page: Page::Home } => None,
             Self::Page { page } => Some(page.words().to_owned()),
+            Self::Audit { .. } => Some(Page::Audit.words().to_owned()),
             Self::Handover { app, .. } | Self::App { app, .. } => Some(app.to_string()),
             Self::CommandLine => Some("the command line".to_owned()),
         }
@@ -184,6 +201,23 @@ fn may_stand_in_query(byte: u8) -> bool {
 const KEY: &str = "destination";
 const LONGEST: usize = 8192;
 
+/// Put together anew, so that nothing but a place in the log comes out.
+fn in_log(entry: Option<u64>, filters: &[(String, String)]) -> String {
+    match entry {
+        Some(entry) => format!("{ENTRY}{entry}"),
+        None => {
+            let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(filters).finish();
+            format!("{}?{query}", Page::Audit.path())
+        }
+    }
+}
+
+/// One entry of the audit log.
+const ENTRY: &str = "/audit/entries/";
+
+/// A session is no place for more.
+const LONGEST_QUERY: usize = 2_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,7 +274,15 @@ mod tests {
     #[test]
     fn only_the_portals_own_pages_are_pages() {
         assert!(Destination::page("/audit").is_some() && Destination::page("/").is_some());
-        for other in ["/sign-out", "//evil", "/audit/", "/static/portal.css", ""] {
+        let place = |text: &str| match Destination::page(text) {
+            Some(Destination::Audit { entry, filters }) => Some(in_log(entry, &filters)),
+            _ => None,
+        };
+        assert_eq!(place("/audit?who=corp/ada&text=a b").as_deref(), Some("/audit?who=corp%2Fada&text=a+b"));
+        assert_eq!(place("/audit/entries/7?x").as_deref(), Some("/audit/entries/7"));
+        for other in
+            ["/audit/entries/x", "/audit/entries//evil", "/sign-out", "//evil", "/audit/", "/static/portal.css", ""]
+        {
             assert_eq!(Destination::page(other), None, "{other}");
         }
     }

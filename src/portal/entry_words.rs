@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audit::entry::{Entry, Event, SignInStep, summary},
-    model::{Action, Attributes, Caller, Identity, Scope, Verdict},
+    model::{Action, Attributes, Caller, Identity, RequestId, Scope, Verdict},
 };
 
 /// The line for the leaf at `index`. Bytes that are no entry are shown as what they are.
@@ -24,8 +24,17 @@ pub fn line(index: u64, entry: Option<&Entry>, links: &Links) -> EntryLine {
         badge,
         tone,
         asked: visible(&asked(&entry.event)),
+        of: None,
         values: values(entry, links),
         current: false,
+    }
+}
+
+/// What a decision was asked for: what its outcome is an outcome of.
+pub fn request_of(entry: &Entry) -> Option<(RequestId, String)> {
+    match &entry.event {
+        Event::Decision { action, .. } => Some((entry.request?, visible(&summary(action)))),
+        _ => None,
     }
 }
 
@@ -53,6 +62,7 @@ fn unreadable(index: u64, href: String) -> EntryLine {
         badge: "unreadable".to_owned(),
         tone: "no",
         asked: format!("leaf {index} is not an entry; run `bailiwick audit verify`"),
+        of: None,
         values: Vec::new(),
         current: false,
     }

@@ -122,7 +122,8 @@ pub async fn open(
 ) -> Result<Opened, PortalFault> {
     // One spelling for each, so that the log says plainly which was read.
     let index = leaf.parse::<u64>().ok().filter(|index| index.to_string() == leaf).ok_or(PortalFault::NotFound)?;
-    let permit = portal.ask_on_the_way(caller, request, action(index), (session, "/audit")).await?;
+    let address = format!("/audit/entries/{index}");
+    let permit = portal.ask_on_the_way(caller, request, action(index), (session, &address)).await?;
     let reader = portal.gate.reader(&permit);
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let found = entries::following(&mut *db, index, 1).await?.into_iter().find(|(found, _)| *found == index);

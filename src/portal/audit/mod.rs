@@ -12,7 +12,7 @@ mod proven;
 mod reading;
 mod saved;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use axum::{
     extract::{RawQuery, State},
@@ -43,8 +43,11 @@ use super::{
 };
 use crate::{
     access::Reader,
-    audit::search::{self, Activity, Search},
-    model::{PersonId, PortalAction, Timestamp},
+    audit::{
+        Event,
+        search::{self, Activity, Search},
+    },
+    model::{PersonId, PortalAction, RequestId, Timestamp},
     store::{StoreFault, checkpoint},
 };
 
@@ -62,7 +65,8 @@ pub async fn page(
         return Ok(Redirect::to(&shorter).into_response());
     }
     let action = PortalAction::ReadAudit { search: asked.recorded() };
-    let permit = portal.ask_on_the_way(&caller, visit.request, action, (&session, here)).await?;
+    let address = asked.links().before(asked.before);
+    let permit = portal.ask_on_the_way(&caller, visit.request, action, (&session, &address)).await?;
     let reader = portal.gate.reader(&permit);
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let view = View::of(&mut db, &reader, &asked).await?;
@@ -119,9 +123,14 @@ impl View {
 /// The entries as lines, by day.
 fn days(entries: &[Shown], links: &Links) -> Vec<DayWords> {
     let mut days: Vec<DayWords> = Vec::new();
+    // Only of decisions that are shown here too: others may not be this person's to read.
+    let asked: HashMap<RequestId, String> =
+        entries.iter().filter_map(|shown| entry_words::request_of(shown.entry.as_ref()?)).collect();
     for shown in entries {
         let day = shown.entry.as_ref().map_or("Unknown day".to_owned(), |entry| words::weekday(entry.recorded_at));
-        let line = line(shown, links);
+        let mut line = line(shown, links);
+        let of = shown.entry.as_ref().filter(|entry| !matches!(entry.event, Event::Decision { .. }));
+        line.of = of.and_then(|entry| asked.get(&entry.request?).cloned());
         match days.last_mut().filter(|last| last.day == day) {
             Some(last) => last.entries.push(line),
             None => days.push(DayWords { day, entries: vec![line] }),

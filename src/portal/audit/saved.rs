@@ -42,6 +42,9 @@ pub async fn save(
     let name = name(&kept.name)?;
     let asked = Asked::read(Some(&kept.search));
     let search = asked.search.map_err(|_| PortalFault::BadRequest("This is no search that could be kept."))?;
+    if search.to_query().len() > LONGEST_SEARCH {
+        return Err(PortalFault::BadRequest("This search is too long to be kept."));
+    }
     let kept = saved_search::of_person(&portal.pool, caller.person).await?;
     if kept.len() >= MOST && kept.iter().all(|(other, _)| *other != name) {
         return Err(PortalFault::BadRequest("So many searches are kept already: forget one of them first."));
@@ -136,6 +139,9 @@ fn name(typed: &str) -> Result<String, PortalFault> {
 }
 
 const LONGEST_NAME: usize = 60;
+
+/// In bytes, as in an address.
+const LONGEST_SEARCH: usize = 4_000;
 
 /// How many searches one person keeps at most.
 const MOST: usize = 100;

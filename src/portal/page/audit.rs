@@ -128,6 +128,8 @@ pub struct EntryLine {
     pub tone: &'static str,
     /// What was asked, or what happened.
     pub asked: String,
+    /// What the request had asked for, of what came of it.
+    pub of: Option<String>,
     /// Who, where, by which rule, from where.
     pub values: Vec<Value>,
     /// Whether it is the entry of the page that it is shown on.
@@ -186,6 +188,7 @@ pub(super) mod tests {
             badge: badge.to_owned(),
             tone,
             asked: asked.to_owned(),
+            of: (badge == "outcome").then(|| "GET wiki/docs/architecture".to_owned()),
             values: values.iter().map(value).collect(),
             current: false,
         }
