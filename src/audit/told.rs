@@ -36,8 +36,12 @@ pub struct Told {
 pub struct Targets(HashMap<RequestId, String>);
 
 impl Targets {
-    /// Looks up what the outcomes and streams among `entries` belong to.
-    pub async fn of(db: &mut PgConnection, entries: impl IntoIterator<Item = &Entry>) -> Result<Self, StoreFault> {
+    /// Looks up what the outcomes and streams among `entries` belong to, as far as `readable` lets decisions through.
+    pub async fn of(
+        db: &mut PgConnection,
+        entries: impl IntoIterator<Item = &Entry>,
+        readable: impl Fn(&Entry) -> bool,
+    ) -> Result<Self, StoreFault> {
         let mut asked: Vec<_> = entries
             .into_iter()
             .filter(|entry| belongs_to_a_decision(&entry.event))
@@ -49,7 +53,8 @@ impl Targets {
             return Ok(Self::default());
         }
         let leaves = search::decisions_of(db, &asked).await?;
-        let targets = leaves.iter().filter_map(|leaf| Entry::from_leaf(leaf).ok()).filter_map(|entry| {
+        let decisions = leaves.iter().filter_map(|leaf| Entry::from_leaf(leaf).ok()).filter(readable);
+        let targets = decisions.filter_map(|entry| {
             let target = Columns::of(&entry).target?;
             Some((entry.request?, target))
         });

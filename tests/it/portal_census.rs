@@ -20,6 +20,7 @@ fn address(route: &Route) -> String {
         .path
         .replace("{id}", ID)
         .replace("{leaf}", "0")
+        .replace("{sha256}", &"0".repeat(64))
         .replace("{cluster}", "prod")
         .replace("{file}", "portal.css")
         .replace("{*path}", "nothing");

@@ -86,11 +86,12 @@ impl Export {
     }
 
     /// The bytes that come next, some hundred entries of them; none: that was all. Empty ones mean that there was much to
-    /// look through. Entries that `readable` refuses are left out.
+    /// look through. What `readable` refuses is left out, and nothing is told of it beside what belongs to it; it is
+    /// asked of nothing for bytes that are no entry.
     pub async fn next(
         &mut self,
         db: &mut PgConnection,
-        readable: impl Fn(&Entry) -> bool + Send + Sync,
+        readable: impl Fn(Option<&Entry>) -> bool + Send + Sync,
     ) -> Result<Option<Vec<u8>>, StoreFault> {
         let Some(from) = self.next.filter(|from| *from < self.size || !self.is_headed) else { return Ok(None) };
         let mut bytes = Vec::new();
@@ -98,17 +99,25 @@ impl Export {
             bytes.extend_from_slice(row::HEADER.as_bytes());
         }
         self.is_headed = true;
-        let mut found = find_from(&mut *db, &self.search, from, AT_ONCE, readable).await?;
+        let mut found = find_from(&mut *db, &self.search, from, AT_ONCE, |entry| readable(Some(entry))).await?;
         self.next = found.next.filter(|next| *next < self.size);
         self.bodiless += found.bodiless;
         found.entries.retain(|(index, _)| *index < self.size);
-        let entries: Vec<(u64, Option<Entry>)> =
-            found.entries.iter().map(|(index, leaf)| (*index, Entry::from_leaf(leaf).ok())).collect();
+        let mut entries: Vec<(u64, Vec<u8>, Option<Entry>)> = Vec::with_capacity(found.entries.len());
+        for (index, leaf) in found.entries {
+            let entry = Entry::from_leaf(&leaf).ok();
+            if entry.is_some() || readable(None) {
+                entries.push((index, leaf, entry));
+            }
+        }
         let targets = match self.format {
-            Format::Csv => Targets::of(db, entries.iter().filter_map(|(_, entry)| entry.as_ref())).await?,
+            Format::Csv => {
+                let told = entries.iter().filter_map(|(_, _, entry)| entry.as_ref());
+                Targets::of(db, told, |decision| readable(Some(decision))).await?
+            }
             Format::Ndjson => Targets::default(),
         };
-        for ((index, entry), (_, leaf)) in entries.iter().zip(&found.entries) {
+        for (index, leaf, entry) in &entries {
             match (self.format, entry) {
                 (Format::Csv, Some(entry)) => row::csv(*index, entry, &targets, &mut bytes),
                 (Format::Csv, None) => row::unreadable(*index, leaf, &mut bytes),

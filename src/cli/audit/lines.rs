@@ -21,7 +21,7 @@ pub(super) async fn print(db: &mut PgConnection, rows: &[(u64, Vec<u8>)], output
     let entries: Vec<(u64, Option<Entry>)> =
         rows.iter().map(|(index, leaf)| (*index, Entry::from_leaf(leaf).ok())).collect();
     let targets = match output {
-        Format::Table => Targets::of(db, entries.iter().filter_map(|(_, entry)| entry.as_ref())).await,
+        Format::Table => Targets::of(db, entries.iter().filter_map(|(_, entry)| entry.as_ref()), |_| true).await,
         Format::Json => Ok(Targets::default()),
     };
     let targets = targets.map_err(CliFault::could_not_look)?;

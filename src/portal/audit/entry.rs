@@ -168,6 +168,11 @@ fn ways(entry: &Entry) -> Vec<(&'static str, String)> {
         ways.push(("Everything of this person", links.with("who", &display(&caller.identity))));
         ways.push(("Everything of this login", links.with("login", &caller.login.to_string())));
     }
+    if let Event::Exported { format, manifest, .. } = &entry.event
+        && format != "bundle"
+    {
+        ways.push(("The manifest, if the export was yours", format!("/audit/manifests/{manifest}")));
+    }
     if let Event::LoginEnded { login, .. } = &entry.event {
         ways.push(("Everything of the login that ended", links.with("login", &login.to_string())));
     }

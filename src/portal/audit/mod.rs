@@ -7,6 +7,7 @@ mod asked;
 mod entry;
 mod evidence;
 mod explain;
+mod export;
 mod facts;
 mod proven;
 mod reading;
@@ -26,11 +27,13 @@ pub use asked::Links;
 pub use entry::{entry, proof};
 pub use evidence::evidence;
 pub use explain::lines;
+pub use export::{export, manifest};
 pub use saved::{remove, save};
 
 use self::{
     activity::{BARS, Counted},
     asked::Asked,
+    evidence::might_export,
     reading::{Reading, Shown},
 };
 use super::{
@@ -42,7 +45,7 @@ use super::{
     words,
 };
 use crate::{
-    access::Reader,
+    access::{Permit, Reader},
     audit::{
         Event,
         search::{self, Activity, Search},
@@ -89,7 +92,7 @@ pub async fn page(
         older: view.reading.next.map(|next| links.before(Some(next))),
         saved: saved::words(&mut db, caller.person, &links).await?,
         to_save: asked.search.as_ref().ok().filter(|_| asked.is_filtered()).map(Search::to_query),
-        exports: Vec::new(),
+        exports: exports(&portal, &permit, &links),
         filter: asked.form(),
         days: days(&view.reading.entries, &links),
     };
@@ -193,6 +196,13 @@ fn behind(reading: &Reading) -> Option<String> {
     let behind = reading.size.saturating_sub(reading.indexed_to);
     (behind > MOST_BEHIND)
         .then(|| format!("The search index is {} behind; the newest are read one by one.", words::entries(behind)))
+}
+
+/// Where the entries can be had as a file, for those who may take them away.
+fn exports(portal: &Portal, permit: &Permit, links: &Links) -> Vec<Choice> {
+    let formats = [("CSV", "csv"), ("NDJSON", "ndjson")].into_iter().filter(|_| might_export(portal, permit));
+    let address = |format: &str| format!("/audit/export?{}", links.query(Some(("format", format.to_owned()))));
+    formats.map(|(label, format)| Choice { label, href: address(format), current: false }).collect()
 }
 
 /// How many entries were left out, and why.

@@ -141,7 +141,7 @@ fn name(typed: &str) -> Result<String, PortalFault> {
 const LONGEST_NAME: usize = 60;
 
 /// In bytes, as in an address.
-const LONGEST_SEARCH: usize = 4_000;
+pub const LONGEST_SEARCH: usize = 4_000;
 
 /// How many searches one person keeps at most.
 const MOST: usize = 100;

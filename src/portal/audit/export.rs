@@ -1,0 +1,202 @@
+//! Entries to take away: what a search finds and the reader may read, streamed as CSV or NDJSON in short transactions.
+//! Asked for at the gate, recorded when it is complete, together with its manifest of hashes. Whoever loses the right to
+//! it meanwhile, by a rule or with their login, loses the rest.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use http::header;
+use hyper::body::{Body as HttpBody, Frame};
+use tokio::sync::mpsc;
+use tower_sessions::Session;
+use url::form_urlencoded;
+
+use super::{asked::Asked, saved::LONGEST_SEARCH};
+use crate::{
+    access::{Reader, Standing},
+    audit::{
+        Draft, Entry, Event,
+        export::{Export, Format},
+        search::Search,
+    },
+    model::{PortalAction, RequestId},
+    portal::{
+        Portal, PortalFault,
+        caller::{SignedIn, Visitor},
+        told::told,
+    },
+    store::{StoreFault, export_manifest, login},
+};
+
+/// GET /audit/export
+pub async fn export(
+    State(portal): State<Portal>,
+    Visitor(visit): Visitor,
+    SignedIn(caller): SignedIn,
+    session: Session,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PortalFault> {
+    let (format, search) = wish(query.as_deref())?;
+    let action = PortalAction::ExportAudit { search: search.to_query(), format: format.as_str().to_owned() };
+    let permit = portal.ask_on_the_way(&caller, visit.request, action, (&session, "/audit")).await?;
+    let errand = Errand {
+        reader: portal.gate.reader(&permit),
+        standing: permit.standing(),
+        request: visit.request,
+        portal: portal.clone(),
+    };
+    let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
+    let export = Export::begin(&mut db, search.clone(), format).await?;
+    drop(db);
+    let name = format!("audit-{}.{}", visit.request, format.as_str());
+    let headers = [
+        (header::CONTENT_TYPE, format.media_type().to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ];
+    let (pages, taken) = mpsc::channel(AHEAD);
+    tokio::spawn(errand.run(export, (search, format), name, pages));
+    Ok(told(permit, (headers, Body::new(Streamed(taken))).into_response()))
+}
+
+/// GET /audit/manifests/{sha256}
+pub async fn manifest(
+    State(portal): State<Portal>,
+    Visitor(visit): Visitor,
+    SignedIn(caller): SignedIn,
+    session: Session,
+    Path(sha256): Path<String>,
+) -> Result<Response, PortalFault> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(&sha256, &mut hash).map_err(|_| PortalFault::NotFound)?;
+    let search = format!("manifest={}", hex::encode(hash));
+    let action = PortalAction::ExportAudit { search, format: "manifest".to_owned() };
+    let permit = portal.ask_on_the_way(&caller, visit.request, action, (&session, "/audit")).await?;
+    let Some(body) = export_manifest::manifest(&portal.pool, &hash, caller.person).await? else {
+        permit.spend().2.answered(404);
+        return Err(PortalFault::NotFound);
+    };
+    let name = "attachment; filename=\"manifest.json\"".to_owned();
+    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok(told(permit, (headers, body).into_response()))
+}
+
+/// The format and the search of an address.
+fn wish(query: Option<&str>) -> Result<(Format, Search), PortalFault> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
+    let (formats, rest): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| name == "format");
+    let format = match formats.as_slice() {
+        [(_, format)] => [Format::Csv, Format::Ndjson].into_iter().find(|known| known.as_str() == format),
+        _ => None,
+    };
+    let format = format.ok_or(PortalFault::BadRequest("Entries are exported as csv or as ndjson."))?;
+    let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
+    let asked = Asked::read(Some(&rest));
+    let fits = |search: &Search| search.to_query().len() <= LONGEST_SEARCH;
+    let search = asked.search.ok().filter(|_| asked.before.is_none()).filter(fits);
+    Ok((format, search.ok_or(PortalFault::BadRequest("This is no search that could be exported."))?))
+}
+
+/// An export on its way.
+struct Errand {
+    portal: Portal,
+    reader: Reader,
+    standing: Standing,
+    request: RequestId,
+}
+
+type Page = Result<Bytes, Broken>;
+
+/// The export ended before it was complete.
+#[derive(Debug, thiserror::Error)]
+#[error("the export could not be completed")]
+struct Broken;
+
+impl Errand {
+    /// Sends page by page. What is cut off before its end is not recorded as an export: its outcome says who ended it.
+    async fn run(self, mut export: Export, wish: (Search, Format), name: String, pages: mpsc::Sender<Page>) {
+        loop {
+            let page = match self.page(&mut export).await {
+                Ok(Some(page)) if page.is_empty() => continue,
+                Ok(Some(page)) => Ok(Bytes::from(page)),
+                Ok(None) => break,
+                Err(fault) => Err(self.broken(&fault)),
+            };
+            let is_broken = page.is_err();
+            if pages.send(page).await.is_err() || is_broken {
+                return;
+            }
+        }
+        // What nobody took was not exported: all of it is gone before that is said.
+        if pages.reserve_many(AHEAD).await.is_err() {
+            return;
+        }
+        if let Err(fault) = self.record(export, wish, &name).await {
+            let broken = self.broken(&fault);
+            // Nobody waits for this any more when it cannot be sent.
+            drop(pages.send(Err(broken)).await);
+        }
+    }
+
+    async fn page(&self, export: &mut Export) -> Result<Option<Vec<u8>>, PortalFault> {
+        if !self.portal.gate.still_allows(&self.standing) {
+            return Err(PortalFault::Hidden);
+        }
+        let mut db = self.portal.pool.acquire().await.map_err(StoreFault::from)?;
+        let now = self.portal.clock.now();
+        let active_after = now.minus(self.portal.settings.login.idle);
+        if login::live_among(&mut *db, &[self.standing.caller.login], active_after, now).await?.is_empty() {
+            return Err(PortalFault::NobodyHere);
+        }
+        let readable = |entry: Option<&Entry>| match entry {
+            Some(entry) => self.reader.may_read(entry),
+            None => self.reader.may_read_unreadable(),
+        };
+        Ok(export.next(&mut db, readable).await?)
+    }
+
+    async fn record(&self, export: Export, (search, format): (Search, Format), name: &str) -> Result<(), PortalFault> {
+        let mut db = self.portal.pool.acquire().await.map_err(StoreFault::from)?;
+        let manifest = export.manifest(&mut db, name).await?;
+        let body = String::from_utf8_lossy(&manifest.to_bytes()).into_owned();
+        let now = self.portal.clock.now();
+        export_manifest::keep(&mut *db, &body, self.standing.caller.person, now).await?;
+        drop(db);
+        let event = Event::Exported {
+            search: search.to_query(),
+            format: format.as_str().to_owned(),
+            entries: manifest.entries,
+            manifest: manifest.sha256(),
+        };
+        let caller = Some(self.standing.caller.clone());
+        let draft = Draft { caller, event, happened_at: now, request: Some(self.request) };
+        let recorded = self.portal.log.append(draft).await;
+        recorded.map(drop).map_err(|fault| PortalFault::Unavailable(fault.to_string()))
+    }
+
+    fn broken(&self, fault: &PortalFault) -> Broken {
+        tracing::warn!(request = %self.request, ?fault, "an export was cut off");
+        Broken
+    }
+}
+
+/// Pages as they come.
+struct Streamed(mpsc::Receiver<Page>);
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.0.poll_recv(cx).map(|page| page.map(|page| page.map(Frame::data)))
+    }
+}
+
+/// Pages that are read before they are taken.
+const AHEAD: usize = 2;
