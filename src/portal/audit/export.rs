@@ -4,6 +4,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -107,7 +108,7 @@ fn wish(query: Option<&str>) -> Result<(Format, Search), PortalFault> {
 struct Errand {
     portal: Portal,
     reader: Reader,
-    standing: Standing,
+    standing: Arc<Standing>,
     request: RequestId,
 }
 
