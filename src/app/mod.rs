@@ -4,22 +4,19 @@
 mod collectors;
 mod doors;
 mod metrics;
+pub(crate) mod signing;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::{AccessFault, Gate, Live},
-    audit::{
-        Draft, Event, Limits, Log, LogFault, Refusals, Storage, Tasks, Unrecorded,
-        checkpoint::{CheckpointFault, CheckpointSigner},
-    },
+    audit::{Draft, Event, Limits, Log, LogFault, Refusals, Storage, Tasks, Unrecorded, checkpoint::CheckpointFault},
     config::Settings,
-    credential::{Authority, CredentialFault, Issuer, Wrapping, keys},
+    credential::{Authority, CredentialFault, Issuer, Wrapping},
     identity::{Callers, CommandLines, Handovers, IdentityFault, Logins, Maintenance, Passkeys, Provider, Sessions},
     listener::{ListenerFault, StatusListener, TlsFault},
     model::{BrokerId, Clock, Entropy},
@@ -27,10 +24,10 @@ use crate::{
     portal::{PortalState, pace::Pace},
     proxy::{Rooms, TargetFault},
     shipping::{
-        Shipping, ShippingFault, ShippingTasks,
+        self, Shipping, ShippingFault, ShippingTasks,
         collector::{self, CollectorMistake, Collectors, Ground},
     },
-    store::{self, StoreFault, feed::Feed},
+    store::{self, StoreFault, feed::Feed, key::KeyPurpose},
     streams::{Streams, Watched},
 };
 
@@ -195,14 +192,15 @@ impl Parts {
         let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
         let mut connection = pool.acquire().await.map_err(StoreFault::from)?;
         let authority = Arc::new(Authority::load(&mut connection, &wrapping).await?);
-        let checkpoint = keys::checkpoint(&mut connection, &wrapping).await?;
         drop(connection);
 
-        let signer =
-            CheckpointSigner::from_seed(&settings.audit.origin, checkpoint.id, checkpoint.seed.expose_secret())?;
+        let signers = signing::signers(&settings, &pool, &wrapping, clock.now()).await?;
+        let publics = store::key::publics(&pool, KeyPurpose::Checkpoint).await?;
+        let published = shipping::published(&settings.shipping, &settings.audit.origin, publics)?;
         let limits = Limits { wait: settings.audit.wait, ..Limits::default() };
+        let ours = (Arc::clone(&clock), Arc::clone(&entropy));
         let (log, recording) =
-            Log::open(pool.clone(), signer, broker, Arc::clone(&clock), Arc::clone(&entropy), limits).await?;
+            Log::open_after(published.as_ref(), pool.clone(), signers, broker, ours.0, ours.1, limits).await?;
         let (shipping, shipping_tasks) = Shipping::open(&settings.shipping, &settings.witness, &log, &pool, &clock)?;
         let (live, rules_watch) =
             Live::open(settings.policy.clone(), pool.clone(), log.clone(), Arc::clone(&clock)).await?;
@@ -220,12 +218,15 @@ impl Parts {
         let callers =
             Callers::new(pool.clone(), Arc::clone(&clock), settings.login.clone(), Some(certificate.as_ref()))
                 .remembering(feed.clone());
+        let rotation =
+            tokio::spawn(signing::follow_keys(pool.clone(), Arc::clone(&settings), log.clone(), Arc::clone(&clock)));
         let passwords = tokio::spawn(follow_passwords(pool.clone(), Arc::clone(&settings)));
         let refusals = Refusals::new(log.clone(), Arc::clone(&clock));
         let counting = tokio::spawn(refusals.clone().run());
         let (storage, storing) = Storage::open(pool.clone(), Arc::clone(&clock)).await?;
         let maintenance = Maintenance::new(pool.clone(), log.clone(), Arc::clone(&clock), settings.login.idle);
         let clearing = tokio::spawn(maintenance.run());
+        let watching = vec![rules_watch, feed_watch, streams_watch, passwords, rotation, counting, clearing, storing];
         let parts = Self {
             settings,
             pool,
@@ -241,11 +242,7 @@ impl Parts {
             clock,
             entropy,
         };
-        Ok((
-            parts,
-            (recording, shipping_tasks),
-            vec![rules_watch, feed_watch, streams_watch, passwords, counting, clearing, storing],
-        ))
+        Ok((parts, (recording, shipping_tasks), watching))
     }
 
     /// What every door needs.

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    ChangeFault, Changing, Receipt, Unrecorded,
+    ChangeFault, Changing, Receipt, Unrecorded, fork,
     position::{Astray, Position},
     queue::Queued,
     shared::Shared,
@@ -61,7 +61,7 @@ async fn finish(
     let locked = timeout(shared.limits.wait, shared.position.lock()).await;
     let mut position = locked.map_err(|_| Unrecorded::TimedOut)?;
     if position.is_stale {
-        catch_up(&mut transaction, &mut position).await?;
+        catch_up(&shared, &mut transaction, &mut position).await?;
     }
     let entries: Vec<Queued> = entries.into_iter().map(|entry| Queued { entry, reply: None }).collect();
     let id = BatchId::random(&*shared.entropy);
@@ -121,8 +121,8 @@ async fn settle(
 }
 
 /// Follows another broker over the transaction's own connection: a second one might never be free while this one waits.
-async fn catch_up(db: &mut PgConnection, position: &mut Position) -> Result<(), ChangeFault> {
-    match timeout(COMMIT, position.follow(db)).await {
+async fn catch_up(shared: &Shared, db: &mut PgConnection, position: &mut Position) -> Result<(), ChangeFault> {
+    match timeout(COMMIT, fork::follow(shared, db, position)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(Astray::Store(fault))) => Err(fault.into()),
         // The writer will find the same, and say so.

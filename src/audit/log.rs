@@ -18,7 +18,9 @@ use tokio::{
 use super::{
     ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change,
     checkpoint::CheckpointSigner,
+    fork,
     position::Position,
+    published::Published,
     queue::Answer,
     shared::{AWAY, FULL, Shared, UNFIT},
     signer::{Signed, Signers},
@@ -95,6 +97,20 @@ impl Log {
         entropy: Arc<dyn Entropy>,
         limits: Limits,
     ) -> Result<(Self, Tasks), LogFault> {
+        Self::open_after(None, pool, Signers::new(signer, Vec::new()), broker, clock, entropy, limits).await
+    }
+
+    /// The same, with all keys. Refuses a database that does not continue what was `published`, before anything is signed:
+    /// our signature on what it holds instead would make it true.
+    pub async fn open_after(
+        published: Option<&Published>,
+        pool: PgPool,
+        signers: Signers,
+        broker: BrokerId,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        limits: Limits,
+    ) -> Result<(Self, Tasks), LogFault> {
         let mut db = pool.acquire().await.map_err(StoreFault::from)?;
         for setting in ["fsync", "synchronous_commit"] {
             if !head::is_on(&mut *db, setting).await? {
@@ -103,14 +119,19 @@ impl Log {
         }
         let now = clock.now();
         entry::ensure_partitions(&mut *db, now).await?;
-        let found = head::begin_log(&mut *db, signer.origin(), BatchId::random(&*entropy), now).await?;
-        if found != signer.origin() {
-            return Err(LogFault::Origin { expected: signer.origin().to_owned(), found });
+        let found = head::begin_log(&mut *db, signers.origin(), BatchId::random(&*entropy), now).await?;
+        if found != signers.origin() {
+            return Err(LogFault::Origin { expected: signers.origin().to_owned(), found });
         }
         let position = Position::load(&mut db).await?;
+        fork::expect_own_epoch(&mut db, &position, &signers).await?;
+        if let Some(published) = published
+            && let Err(fork) = fork::compare(&mut db, published, &signers).await?
+        {
+            return Err(LogFault::Forked(Box::new(fork)));
+        }
         broker::insert(&mut *db, broker, position.tree.size(), now).await?;
         drop(db);
-        let signers = Signers::new(signer, Vec::new());
         let shared = Arc::new(Shared::new(pool, broker, clock, entropy, limits, position, signers));
         let tasks = Tasks::start(&shared);
         Ok((Self { shared }, tasks))

@@ -12,6 +12,7 @@ pub mod cosignature;
 pub mod entry;
 mod event;
 pub mod export;
+pub mod fork;
 mod gap;
 mod log;
 mod position;
@@ -107,6 +108,12 @@ pub enum LogFault {
         /// What the database says.
         found: String,
     },
+    /// The database is behind what was published, or something else.
+    #[error(
+        "{0}. Restore the newest copy of the database. If there is none, `bailiwick audit accept-fork` lets the log \
+             go on from what there is, and records who decided that and why"
+    )]
+    Forked(Box<fork::Fork>),
     /// What is stored does not fold to its own root, or not to what was seen before.
     #[error("the audit log is not sound: {0}")]
     Broken(String),

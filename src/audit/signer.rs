@@ -23,6 +23,8 @@ use crate::{
 pub struct Signers {
     active: CheckpointSigner,
     retiring: Vec<CheckpointSigner>,
+    /// Keys of ours that no longer sign.
+    retired: Vec<CheckpointSigner>,
 }
 
 /// A signed head.
@@ -43,16 +45,37 @@ pub struct Signed {
 impl Signers {
     /// `active` signs, and `retiring` do so too.
     pub fn new(active: CheckpointSigner, retiring: Vec<CheckpointSigner>) -> Self {
-        Self { active, retiring }
+        Self { active, retiring, retired: Vec::new() }
+    }
+
+    /// The same; what `retired` signed is ours as well.
+    #[must_use]
+    pub fn after(self, retired: Vec<CheckpointSigner>) -> Self {
+        Self { retired, ..self }
+    }
+
+    /// The name of the log.
+    pub fn origin(&self) -> &str {
+        self.active.origin()
+    }
+
+    /// The key that signs.
+    pub(super) const fn active(&self) -> &CheckpointSigner {
+        &self.active
+    }
+
+    /// All of them, the active one first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &CheckpointSigner> {
+        std::iter::once(&self.active).chain(&self.retiring).chain(&self.retired)
     }
 
     /// What to check their signatures with, the active one's first.
     pub fn verifiers(&self) -> impl Iterator<Item = &Verifier> {
-        std::iter::once(&self.active).chain(&self.retiring).map(CheckpointSigner::verifier)
+        self.keys().map(CheckpointSigner::verifier)
     }
 
     /// The note that states this head, with a signature by each key.
-    fn sign(&self, epoch: u64, size: u64, root: Hash) -> String {
+    pub(super) fn sign(&self, epoch: u64, size: u64, root: Hash) -> String {
         let note = self.active.sign(epoch, size, root);
         self.retiring.iter().fold(note, |note, key| {
             let other = key.sign(epoch, size, root);

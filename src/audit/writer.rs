@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    State,
+    State, fork,
     position::{Astray, Position},
     queue::Queued,
     shared::{AWAY, Shared, UNFIT},
@@ -75,7 +75,7 @@ impl Writer {
     async fn look(&mut self) {
         let shared = Arc::clone(&self.shared);
         let mut position = shared.position.lock().await;
-        let followed = async { position.follow(self.connected().await?).await };
+        let followed = async { fork::follow(&shared, self.connected().await?, &mut position).await };
         match timeout(ATTEMPT, followed).await {
             Ok(Ok(moved)) => {
                 if moved {
@@ -128,7 +128,8 @@ impl Writer {
     /// Waits until there is a connection, and a head that continues ours.
     async fn connect(&mut self, position: &mut Position) {
         while self.connection.is_none() {
-            let followed = async { position.follow(self.connected().await?).await };
+            let shared = Arc::clone(&self.shared);
+            let followed = async { fork::follow(&shared, self.connected().await?, position).await };
             match timeout(ATTEMPT, followed).await {
                 Ok(Ok(_)) => self.worked(),
                 Ok(Err(astray)) => self.failed(astray).await,
@@ -165,7 +166,7 @@ impl Writer {
         if first.parent_size == Some(position.tree.size()) && first.head.epoch == position.epoch {
             position.walk(&after)?;
         } else {
-            position.follow(db).await?;
+            fork::follow(&shared, db, position).await?;
         }
         Ok(Fate::Lost)
     }

@@ -4,16 +4,18 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 use super::{CliFault, ConfigFile, Ending, migrate::connect_up_to_date, output};
 use crate::{
-    audit::{Limits, Log, Tasks, checkpoint::CheckpointSigner},
+    app::signing::signers,
+    audit::{Limits, Log, Tasks},
     config::{Provider, Settings},
-    credential::{Wrapping, keys},
+    credential::Wrapping,
     identity::Invitations,
     model::{BrokerId, Clock, Entropy, Identity, ProviderName, SystemClock, SystemEntropy},
+    shipping,
+    store::key::{self, KeyPurpose},
 };
 
 /// Invite a person to register a first passkey.
@@ -72,12 +74,12 @@ pub(super) async fn open_log(
     entropy: Arc<dyn Entropy>,
 ) -> Result<(Log, Tasks), CliFault> {
     let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
-    let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
-    let key = keys::checkpoint(&mut db, &wrapping).await.map_err(CliFault::could_not_look)?;
-    drop(db);
-    let signer = CheckpointSigner::from_seed(&settings.audit.origin, key.id, key.seed.expose_secret())
-        .map_err(CliFault::could_not_look)?;
+    let signers = signers(settings, &pool, &wrapping, clock.now()).await.map_err(CliFault::could_not_look)?;
+    let publics = key::publics(&pool, KeyPurpose::Checkpoint).await.map_err(CliFault::could_not_look)?;
+    let published = shipping::published(&settings.shipping, &settings.audit.origin, publics);
+    let published = published.map_err(CliFault::could_not_look)?;
     let broker = BrokerId::random(entropy.as_ref());
     let limits = Limits { wait: settings.audit.wait, ..Limits::default() };
-    Log::open(pool, signer, broker, clock, entropy, limits).await.map_err(CliFault::could_not_look)
+    let opened = Log::open_after(published.as_ref(), pool, signers, broker, clock, entropy, limits).await;
+    opened.map_err(CliFault::could_not_look)
 }

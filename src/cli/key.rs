@@ -5,29 +5,58 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    sync::Arc,
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::{CliFault, ConfigFile, Ending, migrate::connect_up_to_date, output};
+use super::{CliFault, ConfigFile, Ending, invite::open_log, migrate::connect_up_to_date, output};
 use crate::{
-    audit::checkpoint::Verifier,
+    audit::{Draft, Event, checkpoint::Verifier, published::Record},
     config::Settings,
     credential::{
         Wrapping,
         keys::{self, Inventory},
     },
     model::{Clock as _, Entropy, SystemClock, SystemEntropy},
+    shipping::CheckpointFile,
+    store::key::{self, KeyPurpose},
 };
+
+/// How long the log may take to record the change and to sign.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The broker's own keys.
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
     /// Make what is missing: the wrapping key's file, then the keys in the database that it wraps
     Init(ConfigFile),
-    /// Show the public halves: the certificate authority, and the key that checks the log's checkpoints
+    /// Show the public halves: the certificate authority, and the keys that check the log's checkpoints
     Show(ConfigFile),
+    /// Replace a key by a new one, for which the old one vouches
+    #[command(after_help = "Example:\n  bailiwick key rotate checkpoint --overlap 14d")]
+    Rotate(Rotate),
+}
+
+/// `bailiwick key rotate`
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    /// Which key
+    purpose: Rotated,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// How long the old key goes on signing along with the new one; 0s if somebody else may have it
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    overlap: Duration,
+}
+
+/// A key that can be replaced.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Rotated {
+    /// The one that signs the log's checkpoints
+    Checkpoint,
 }
 
 impl Key {
@@ -35,6 +64,9 @@ impl Key {
         match self {
             Self::Init(config) => init(&config).await,
             Self::Show(config) => show(&config).await,
+            Self::Rotate(rotate) => match rotate.purpose {
+                Rotated::Checkpoint => rotate.checkpoint().await,
+            },
         }
     }
 }
@@ -68,12 +100,80 @@ async fn show(config: &ConfigFile) -> Result<Ending, CliFault> {
     let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
     let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
     let inventory = keys::show(&mut db, &wrapping).await.map_err(CliFault::could_not_look)?;
-    print(&settings, &inventory)
+    print(&settings, &inventory)?;
+    let publics = key::publics(&mut *db, KeyPurpose::Checkpoint).await.map_err(CliFault::could_not_look)?;
+    let earlier: Vec<_> = publics.into_iter().filter(|public| *public != inventory.checkpoint_public).collect();
+    if !earlier.is_empty() {
+        output::remark("\nKeys that signed before, the first one first; each vouches for the next in the log:");
+    }
+    for public in earlier {
+        output::say(verifier(&settings, &public)?);
+    }
+    Ok(Ending::Yes)
+}
+
+impl Rotate {
+    async fn checkpoint(&self) -> Result<Ending, CliFault> {
+        let settings = self.config.load()?;
+        let pool = connect_up_to_date(&settings.database).await?;
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
+        let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
+        let old = keys::checkpoint(&mut db, &wrapping).await.map_err(CliFault::could_not_look)?;
+        drop(db);
+        let now = clock.now();
+        let new = keys::make_checkpoint(&wrapping, now, &*entropy).map_err(CliFault::failed)?;
+        let (retired, active) = (verifier(&settings, &old.public)?, verifier(&settings, &new.public)?);
+        let event = Event::KeyRotated { retired: retired.to_string(), active: active.to_string() };
+
+        // The old key signs here: the head with the entry that names the new one.
+        let (log, tasks) = open_log(&settings, pool.clone(), clock.clone(), entropy).await?;
+        let until = now.plus(self.overlap);
+        let rotated = log
+            .append_within(|db| {
+                let (new, event) = (new.clone(), event.clone());
+                Box::pin(async move {
+                    key::retire(&mut *db, old.id, now, until).await?;
+                    if !key::insert_active(&mut *db, KeyPurpose::Checkpoint, &new).await? {
+                        return Ok(((), Vec::new()));
+                    }
+                    Ok(((), vec![Draft { caller: None, event, happened_at: now, request: None }]))
+                })
+            })
+            .await;
+        let notes = log.checkpoints();
+        tasks.stop(PATIENCE).await;
+        let ((), receipt) = rotated.map_err(CliFault::failed)?;
+        let vouched = notes.borrow().clone().filter(|signed| signed.size > receipt.leaf_index());
+        let vouched = vouched.filter(|signed| retired.open(&signed.note).is_ok());
+        let vouched =
+            vouched.ok_or_else(|| CliFault::failed("the key was replaced, and the old one could not vouch for it"))?;
+        publish(&settings, &vouched.note)?;
+        output::remark(format_args!(
+            "{retired}\nsigns along until {until}, and vouches in entry {} for",
+            receipt.leaf_index()
+        ));
+        output::say(active);
+        output::remark("Auditors and witnesses need the new key; brokers take it up by themselves within seconds.");
+        Ok(Ending::Yes)
+    }
+}
+
+/// The note that vouches goes where the others are as well.
+fn publish(settings: &Settings, note: &str) -> Result<(), CliFault> {
+    let Some(path) = settings.shipping.checkpoint_file.clone() else { return Ok(()) };
+    let record = Record { at: SystemClock.now(), note: note.to_owned() };
+    let appended = CheckpointFile::new(path).append(&record);
+    appended.map_err(|fault| CliFault::failed(format!("the key was replaced, and that was not published: {fault}")))
+}
+
+fn verifier(settings: &Settings, public: &[u8]) -> Result<Verifier, CliFault> {
+    let public = public.try_into().map_err(CliFault::failed)?;
+    Verifier::new(&settings.audit.origin, public).map_err(CliFault::failed)
 }
 
 fn print(settings: &Settings, inventory: &Inventory) -> Result<Ending, CliFault> {
-    let public = inventory.checkpoint_public.as_slice().try_into().map_err(CliFault::failed)?;
-    let verifier = Verifier::new(&settings.audit.origin, public).map_err(CliFault::failed)?;
+    let verifier = verifier(settings, &inventory.checkpoint_public)?;
     output::remark(
         "\nThe key that checks the log (bailiwick audit verify --key); give it to auditors, apart from the log:",
     );

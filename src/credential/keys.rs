@@ -71,6 +71,34 @@ pub async fn show(db: &mut PgConnection, wrapping: &Wrapping) -> Result<Inventor
 /// Loads the key that signs checkpoints.
 pub async fn checkpoint(db: &mut PgConnection, wrapping: &Wrapping) -> Result<CheckpointKey, CredentialFault> {
     let row = key::active(db, KeyPurpose::Checkpoint).await?.ok_or(CredentialFault::NoKey("checkpoint"))?;
+    unwrap_checkpoint(wrapping, &row)
+}
+
+/// Loads every key that signs checkpoints at `now`, the active one first.
+pub async fn checkpoints(
+    db: &mut PgConnection,
+    wrapping: &Wrapping,
+    now: Timestamp,
+) -> Result<Vec<CheckpointKey>, CredentialFault> {
+    let rows = key::signing(db, KeyPurpose::Checkpoint, now).await?;
+    if rows.is_empty() {
+        return Err(CredentialFault::NoKey("checkpoint"));
+    }
+    rows.iter().map(|row| unwrap_checkpoint(wrapping, row)).collect()
+}
+
+/// Loads every key that signed checkpoints once and no longer does at `now`. Those that are wrapped with another key are
+/// left out: they are not ours to vouch for.
+pub async fn retired_checkpoints(
+    db: &mut PgConnection,
+    wrapping: &Wrapping,
+    now: Timestamp,
+) -> Result<Vec<CheckpointKey>, CredentialFault> {
+    let rows = key::retired(db, KeyPurpose::Checkpoint, now).await?;
+    Ok(rows.iter().filter_map(|row| unwrap_checkpoint(wrapping, row).ok()).collect())
+}
+
+fn unwrap_checkpoint(wrapping: &Wrapping, row: &KeyRow) -> Result<CheckpointKey, CredentialFault> {
     let seed = wrapping.unwrap(KeyPurpose::Checkpoint.as_str(), row.id, &row.wrapped)?;
     let unusable = || CredentialFault::Key("checkpoint");
     let seed: [u8; 32] = seed.expose_secret().try_into().map_err(|_| unusable())?;
@@ -81,7 +109,8 @@ pub async fn checkpoint(db: &mut PgConnection, wrapping: &Wrapping) -> Result<Ch
     Ok(CheckpointKey { id: row.id, seed, public })
 }
 
-fn make_checkpoint(wrapping: &Wrapping, now: Timestamp, entropy: &dyn Entropy) -> Result<KeyRow, CredentialFault> {
+/// Makes a key that could sign checkpoints; nobody knows of it yet.
+pub fn make_checkpoint(wrapping: &Wrapping, now: Timestamp, entropy: &dyn Entropy) -> Result<KeyRow, CredentialFault> {
     let id = uuid::Builder::from_random_bytes(entropy.bytes()).into_uuid();
     let seed = SecretBox::new(Box::new(entropy.bytes::<32>()));
     let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose_secret());

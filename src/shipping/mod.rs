@@ -20,7 +20,25 @@ pub use destination::Reading;
 pub use file::CheckpointFile;
 pub use ship::{Served, Shipping, ShippingTasks};
 
-use crate::{audit::checkpoint::CheckpointFault, outbound::OutboundFault};
+use crate::{
+    audit::{
+        checkpoint::{CheckpointFault, Verifier},
+        published::Published,
+    },
+    config,
+    outbound::OutboundFault,
+};
+
+/// The newest checkpoint that was published in the file, if there is one; `publics` are the keys that may have signed it.
+pub fn published(
+    settings: &config::Shipping,
+    origin: &str,
+    publics: Vec<Vec<u8>>,
+) -> Result<Option<Published>, ShippingFault> {
+    let Some(path) = settings.checkpoint_file.clone() else { return Ok(None) };
+    let keys = publics.into_iter().filter_map(|public| Verifier::new(origin, public.try_into().ok()?).ok());
+    CheckpointFile::new(path).newest(origin, &keys.collect::<Vec<_>>())
+}
 
 /// Why checkpoints cannot be published as the configuration says.
 #[derive(Debug, thiserror::Error)]

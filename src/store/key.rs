@@ -3,7 +3,7 @@
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::StoreFault;
+use super::{StoreFault, expect_rows};
 use crate::model::Timestamp;
 
 /// What a key signs.
@@ -69,6 +69,55 @@ pub async fn insert_active(db: impl PgExecutor<'_>, purpose: KeyPurpose, new: &K
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The keys that sign for a purpose at `now`: the active one first, then those that still sign along.
+pub async fn signing(db: impl PgExecutor<'_>, purpose: KeyPurpose, now: Timestamp) -> Result<Vec<KeyRow>, StoreFault> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, public, wrapped, certificate, created_at
+           from key
+          where purpose = $1
+            and (state = 'active' or state = 'retiring' and signs_until > $2)
+          order by state = 'active' desc, created_at desc, id",
+    )
+    .bind(purpose.as_str())
+    .bind(now.to_datetime())
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// The keys that signed for a purpose and do not at `now`.
+pub async fn retired(db: impl PgExecutor<'_>, purpose: KeyPurpose, now: Timestamp) -> Result<Vec<KeyRow>, StoreFault> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, public, wrapped, certificate, created_at
+           from key
+          where purpose = $1
+            and state <> 'active'
+            and (signs_until is null or signs_until <= $2)
+          order by created_at desc, id",
+    )
+    .bind(purpose.as_str())
+    .bind(now.to_datetime())
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// Retires the active key `id`, which goes on signing along with the next one until `until`.
+pub async fn retire(db: impl PgExecutor<'_>, id: Uuid, now: Timestamp, until: Timestamp) -> Result<(), StoreFault> {
+    let done = sqlx::query(
+        "update key
+            set state = 'retiring', retired_at = $2, signs_until = $3
+          where id = $1
+            and state = 'active'",
+    )
+    .bind(id)
+    .bind(now.to_datetime())
+    .bind(until.to_datetime())
+    .execute(db)
+    .await?;
+    expect_rows("an active key is retired", 1, done.rows_affected())
 }
 
 /// The public halves of all keys for a purpose, whatever their state: for checking what they signed.

@@ -30,6 +30,8 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0010" "expiry";
     "0011" "archive";
     "0012" "extend_log";
+    "0013" "epoch";
+    "0014" "key_overlap";
     "0015" "search";
     "0017" "saved_search";
     "0018" "collector";

@@ -164,6 +164,7 @@ async fn a_truncated_tail_is_missed_by_whoever_kept_a_checkpoint() {
 async fn a_rewritten_entry_with_its_head_is_found_through_what_was_left() {
     // The entry, the list of its head and that head's root and edge are rewritten; its tile is not.
     let db = filled(300).await;
+    tamper(&db, "delete from checkpoint where size < 300").await;
     rewrite(&db, 100, Reach::ItsHead).await;
     names_leaf(&verified(&db, &anchors()).await, 100, "a later head remembers");
 

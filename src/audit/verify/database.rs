@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::{
     Broken, Place, Report, Trust, VerifyFault,
-    fold::{Fold, open, stated_size},
+    chain::Chain,
+    fold::{Fold, stated_size},
 };
 use crate::{
     audit::{
@@ -44,13 +45,16 @@ pub async fn database(
         StoreFault::Malformed { .. } => VerifyFault::NoLog,
         other => other.into(),
     })?;
-    let (trust, keys) = match anchors.keys.as_slice() {
-        [] => (Trust::Stored, stored_keys(db, &head.origin).await?),
-        given => (Trust::Given, given.to_vec()),
+    let origin = anchors.keys.first().map_or(head.origin.as_str(), Verifier::name);
+    // A key that was given may have vouched for others since; until that is shown, those are strangers.
+    let stored = stored_keys(db, origin).await?;
+    let (trust, chain) = match anchors.keys.as_slice() {
+        [] => (Trust::Stored, Chain::of(origin, &stored, &[])),
+        given => (Trust::Given, Chain::of(origin, given, &stored)),
     };
     let archived = archive::first_entry(&mut *db).await?.unwrap_or(head.size).min(head.size);
-    let mut fold = Fold::of(anchors.keys.first().map_or(head.origin.as_str(), Verifier::name));
-    let walked = walk(db, &mut fold, (&head, archived), anchors, &keys, &mut progress).await;
+    let mut fold = Fold::of(origin, head.epoch, chain);
+    let walked = walk(db, &mut fold, (&head, archived), anchors, &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
@@ -72,6 +76,7 @@ pub async fn database(
         signed,
         trust,
         recorded_at,
+        cuts: fold.cuts().to_vec(),
         broken,
     })
 }
@@ -99,13 +104,12 @@ async fn walk(
     fold: &mut Fold,
     (head, archived): (&Head, u64),
     anchors: &Anchors,
-    keys: &[Verifier],
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
     let mut beyond = Vec::new();
     for note in &anchors.checkpoints {
         match stated_size(note) {
-            size if size <= head.size => fold.remember(note, keys)?,
+            size if size <= head.size => fold.remember(note)?,
             _ => beyond.push(note.clone()),
         }
     }
@@ -121,7 +125,7 @@ async fn walk(
         if target == fold.size() {
             return Err(Broken::head(head.size, "the heads before it are missing").into());
         }
-        last_checkpoint = expect_stored(db, fold, last_checkpoint, target, keys).await?;
+        last_checkpoint = expect_stored(db, fold, last_checkpoint, target).await?;
         while fold.size() < target {
             if fold.size() < archived {
                 for _ in fold.size()..target.min(archived).min(fold.size() + ENTRIES) {
@@ -141,7 +145,8 @@ async fn walk(
     }
     fold.finish()?;
     expect_archived(db, archived).await?;
-    look_beyond(db, head, last_checkpoint, beyond, keys).await
+    look_beyond(db, fold, head, last_checkpoint, beyond).await?;
+    Ok(fold.settle()?)
 }
 
 /// The log must say itself that everything before `first` was archived. All of its entries and columns were found good
@@ -166,7 +171,6 @@ async fn expect_stored(
     fold: &mut Fold,
     mut last: (u64, Uuid),
     target: u64,
-    keys: &[Verifier],
 ) -> Result<(u64, Uuid), Stop> {
     loop {
         let stored = checkpoint::past(&mut *db, last, STEPS).await?;
@@ -174,11 +178,11 @@ async fn expect_stored(
             if row.size > target {
                 return Ok(last);
             }
-            let stated = open(&row.note, keys).map_err(|what| Broken::checkpoint(row.size, what))?;
+            let stated = fold.open(&row.note).map_err(|broken| Broken::checkpoint(row.size, broken.what))?.checkpoint;
             if stated.size != row.size || stated.root.as_slice() != row.root {
                 return Err(Broken::checkpoint(row.size, "its row and its note disagree").into());
             }
-            fold.remember(&row.note, keys)?;
+            fold.remember(&row.note)?;
             last = (row.size, row.key);
         }
         if stored.len() < STEPS as usize {
@@ -204,10 +208,10 @@ async fn compare_tiles(db: &mut PgConnection, fold: &mut Fold) -> Result<(), Sto
 /// What lies past the head: entries without one, checkpoints of a tail that is gone.
 async fn look_beyond(
     db: &mut PgConnection,
+    fold: &mut Fold,
     head: &Head,
     last_checkpoint: (u64, Uuid),
     mut notes: Vec<String>,
-    keys: &[Verifier],
 ) -> Result<(), Stop> {
     let stored = checkpoint::past(&mut *db, last_checkpoint, STEPS).await?;
     notes.extend(stored.into_iter().chain(checkpoint::newest(&mut *db).await?).map(|row| row.note));
@@ -215,10 +219,9 @@ async fn look_beyond(
     // The log may have grown since; it is only wrong if it is shorter than what was signed.
     let size = size.unwrap_or(0).max(head.size);
     for note in notes {
-        let stated = open(&note, keys).map_err(|what| Broken::checkpoint(stated_size(&note), what))?;
-        if stated.size > size {
-            let what = format!("the end of the log is missing: {} entries were signed, {size} are there", stated.size);
-            return Err(Broken { place: Place::Leaves { from: size, to: stated.size }, what }.into());
+        let stated = fold.open(&note)?;
+        if stated.checkpoint.size > size {
+            fold.miss(stated, size)?;
         }
     }
     match last_entry {

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 
-use super::report::{Broken, Place};
+use super::{
+    chain::{Chain, Cut, Stated},
+    report::{Broken, Place},
+};
 use crate::{
     audit::{
         Entry,
-        checkpoint::{Checkpoint, Verifier},
         entry::Columns,
         tile::{Tile, Tree, WIDTH},
         tree::{Edge, Hash, empty_root, hashes, leaf_hash},
@@ -25,7 +27,10 @@ pub(super) struct Fold {
     recorded_at: Option<Timestamp>,
     announced: VecDeque<Batch>,
     last_announced: u64,
-    checkpoints: VecDeque<Checkpoint>,
+    checkpoints: VecDeque<Stated>,
+    chain: Chain,
+    /// The newest epoch that is known to have begun.
+    epoch: u64,
     checked: u64,
     signed: u64,
     complete: Vec<Tile>,
@@ -39,8 +44,8 @@ struct Batch {
 }
 
 impl Fold {
-    /// Begins with the empty tree of the log `origin`.
-    pub(super) fn of(origin: &str) -> Self {
+    /// Begins with the empty tree of the log `origin`, whose newest epoch is `epoch`.
+    pub(super) fn of(origin: &str, epoch: u64, chain: Chain) -> Self {
         Self {
             origin: origin.to_owned(),
             tree: Tree::default(),
@@ -48,6 +53,8 @@ impl Fold {
             announced: VecDeque::new(),
             last_announced: 0,
             checkpoints: VecDeque::new(),
+            chain,
+            epoch,
             checked: 0,
             signed: 0,
             complete: Vec::new(),
@@ -70,6 +77,11 @@ impl Fold {
         (self.checked, self.signed, self.recorded_at)
     }
 
+    /// Where the log's past was cut.
+    pub(super) fn cuts(&self) -> &[Cut] {
+        self.chain.cuts()
+    }
+
     /// The tiles that became complete since the last call.
     pub(super) fn take_complete(&mut self) -> Vec<Tile> {
         std::mem::take(&mut self.complete)
@@ -85,6 +97,11 @@ impl Fold {
         if step.parent_size != Some(self.last_announced) {
             let end = self.last_announced;
             return Err(Broken::head(size, format!("it does not follow the head at {end} entries: one is missing")));
+        }
+        if step.head.epoch > self.epoch
+            || self.announced.back().is_some_and(|last| step.head.epoch < last.step.head.epoch)
+        {
+            return wrong("its epoch is not that of the heads around it");
         }
         if size <= self.last_announced {
             return wrong("it counts no more entries than the head before it");
@@ -102,18 +119,34 @@ impl Fold {
         Ok(())
     }
 
+    /// What `note` states, if a known key signed it.
+    pub(super) fn open(&self, note: &str) -> Result<Stated, Broken> {
+        self.chain.open(note).map_err(|what| Broken::checkpoint(stated_size(note), what))
+    }
+
     /// A checkpoint to be compared once the tree is as large. They come in order of size.
-    pub(super) fn remember(&mut self, note: &str, verifiers: &[Verifier]) -> Result<(), Broken> {
-        let checkpoint = open(note, verifiers).map_err(|what| Broken::checkpoint(stated_size(note), what))?;
-        if checkpoint.origin != self.origin {
-            return Err(Broken::checkpoint(checkpoint.size, "it names another log"));
-        }
-        if checkpoint.size < self.tree.size() && checkpoint.size != 0 {
+    pub(super) fn remember(&mut self, note: &str) -> Result<(), Broken> {
+        let stated = self.open(note)?;
+        let size = stated.checkpoint.size;
+        if size < self.tree.size() && size != 0 {
             return Ok(()); // it was signed while the fold had passed already
         }
-        let at = self.checkpoints.partition_point(|other| other.size <= checkpoint.size);
-        self.checkpoints.insert(at, checkpoint);
+        let at = self.checkpoints.partition_point(|other| other.checkpoint.size <= size);
+        self.checkpoints.insert(at, stated);
         self.compare_checkpoints()
+    }
+
+    /// A checkpoint of more than the `size` entries that there are.
+    pub(super) fn miss(&mut self, stated: Stated, size: u64) -> Result<(), Broken> {
+        let signed = stated.checkpoint.size;
+        let what = format!("the end of the log is missing: {signed} entries were signed, {size} are there");
+        let broken = Broken { place: Place::Leaves { from: size, to: signed }, what };
+        self.chain.contradict(stated, broken, self.epoch)
+    }
+
+    /// Nothing may be left that a cut or a vouched key would have to explain.
+    pub(super) fn settle(&mut self) -> Result<(), Broken> {
+        self.chain.finish()
     }
 
     /// The next entry.
@@ -143,6 +176,11 @@ impl Fold {
             return Err(self.take_suspect().unwrap_or_else(|| Broken::leaf(index, what)));
         }
         self.recorded_at = Some(batch.step.head.recorded_at);
+        if matters_to_the_chain(&row.kind)
+            && let Ok(entry) = Entry::from_leaf(&row.leaf)
+        {
+            self.chain.hear(index, &entry.event);
+        }
         self.tree.append(hash, &mut self.complete);
         if self.tree.size() == batch.step.head.size {
             self.end_batch()?;
@@ -223,20 +261,24 @@ impl Fold {
     }
 
     fn compare_checkpoints(&mut self) -> Result<(), Broken> {
-        while let Some(checkpoint) = self.checkpoints.front()
-            && checkpoint.size <= self.tree.size()
+        while let Some(stated) = self.checkpoints.front()
+            && stated.checkpoint.size <= self.tree.size()
         {
-            let Some(checkpoint) = self.checkpoints.pop_front() else { break };
-            let root = if checkpoint.size == 0 { empty_root() } else { self.tree.root() };
-            if checkpoint.root != root {
+            let Some(stated) = self.checkpoints.pop_front() else { break };
+            let size = stated.checkpoint.size;
+            let root = if size == 0 { empty_root() } else { self.tree.root() };
+            if stated.checkpoint.root != root {
                 if let Some(broken) = self.take_suspect() {
                     return Err(broken);
                 }
                 let what = "the entries are not those that were signed, and the heads were rewritten with them";
-                return Err(Broken::leaves(self.signed, checkpoint.size, what));
+                self.chain.contradict(stated, Broken::leaves(self.signed, size, what), self.epoch)?;
+                continue;
             }
             self.checked += 1;
-            self.signed = self.signed.max(checkpoint.size);
+            if self.chain.confirm(&stated) {
+                self.signed = self.signed.max(size);
+            }
         }
         Ok(())
     }
@@ -246,16 +288,9 @@ impl Fold {
     }
 }
 
-/// What `note` states, if one of `verifiers` signed it.
-pub(super) fn open(note: &str, verifiers: &[Verifier]) -> Result<Checkpoint, String> {
-    let mut fault = "there is no key to check it with".to_owned();
-    for verifier in verifiers {
-        match verifier.open(note) {
-            Ok(checkpoint) => return Ok(checkpoint),
-            Err(why) => fault = why.to_string(),
-        }
-    }
-    Err(fault)
+/// Whether entries of this kind say who may sign, or that the past was cut.
+fn matters_to_the_chain(kind: &str) -> bool {
+    matches!(kind, "key-rotated" | "epoch-began")
 }
 
 /// The size on the second line, for naming a checkpoint that is not believed otherwise.

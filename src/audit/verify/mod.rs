@@ -4,10 +4,12 @@
 //! Whoever owns the database may have changed any row. What holds against them is a checkpoint and a verifier key that
 //! were kept elsewhere; everything stored beside the entries only narrows down where they differ.
 
+mod chain;
 mod database;
 mod fold;
 mod report;
 
+pub use chain::Cut;
 pub use database::{Anchors, database};
 pub use report::{Broken, Place, Report, Trust};
 

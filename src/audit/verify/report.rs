@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::Cut;
 use crate::model::Timestamp;
 
 /// The result.
@@ -31,6 +32,8 @@ pub struct Report {
     pub trust: Trust,
     /// When the last good entry was recorded.
     pub recorded_at: Option<Timestamp>,
+    /// Where the log's past was cut, and who accepted that.
+    pub cuts: Vec<Cut>,
     /// The first thing that is wrong.
     pub broken: Option<Broken>,
 }

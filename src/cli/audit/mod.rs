@@ -1,6 +1,7 @@
 //! `bailiwick audit`: is the log sound, and what was recorded. Needs no server and only the right to read.
 //! One file per command; this one is their table of contents and what they share: where the log is.
 
+mod accept_fork;
 mod archive;
 mod bundle;
 mod checkpoint;
@@ -31,8 +32,8 @@ use crate::{
     store::key::{self, KeyPurpose},
 };
 use {
-    archive::Archive, bundle::Bundle, checkpoint::Checkpoint, collectors::Collectors, export::ExportLog,
-    fields::Fields, proof::Proof, search::SearchLog, tail::Tail, verify::Verify,
+    accept_fork::AcceptFork, archive::Archive, bundle::Bundle, checkpoint::Checkpoint, collectors::Collectors,
+    export::ExportLog, fields::Fields, proof::Proof, search::SearchLog, tail::Tail, verify::Verify,
 };
 
 /// `bailiwick audit …`
@@ -84,6 +85,11 @@ pub(super) enum Audit {
     Collectors(Collectors),
     /// Print every field of every kind of entry, and where it goes in OCSF
     Fields(Fields),
+    /// Let the log go on with a database that is not what was published, as another epoch
+    #[command(
+        after_help = "Example:\n  bailiwick audit accept-fork --by 'Ada Lovelace' --why 'disk lost, restored the copy of 02:00'"
+    )]
+    AcceptFork(AcceptFork),
 }
 
 /// Where the log is.
@@ -109,6 +115,7 @@ impl Audit {
             Self::Export(command) => command.run().await,
             Self::Collectors(command) => command.run().await,
             Self::Fields(command) => Ok(command.run()),
+            Self::AcceptFork(command) => command.run().await,
         }
     }
 }

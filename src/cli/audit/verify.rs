@@ -11,7 +11,7 @@ use super::{
     },
     LogDatabase,
     evidence::{look_into, verify_bundle},
-    kept_note,
+    inert, kept_note,
     progress::Progress,
     shown,
 };
@@ -98,6 +98,11 @@ fn tell(report: &Report, checked: u64) {
         say(format_args!("  missing      {} entries", report.gaps));
     }
     say(format_args!("  checkpoints  {}, up to entry {}", report.checkpoints, report.signed));
+    for cut in &report.cuts {
+        let lost = format!("{} entries were published before that", cut.published);
+        let (by, why) = (inert(&cut.by), inert(&cut.why));
+        say(format_args!("  epoch {:<7}from entry {}, accepted by {by}: {why}; {lost}", cut.epoch, cut.size));
+    }
     if report.trust == Trust::Stored {
         remark(
             "The signatures were checked with the keys in the database itself. Give --key to check them with yours.",

@@ -33,6 +33,8 @@ pub mod rows;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod server;
 pub mod upstream;
+#[allow(dead_code, reason = "not every test needs a witness")]
+pub mod witness;
 
 use std::time::Duration;
 
