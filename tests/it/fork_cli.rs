@@ -21,7 +21,7 @@ use crate::{
 
 #[tokio::test]
 async fn a_broker_starts_again_only_after_somebody_has_accepted_the_fork() {
-    let site = Site::prepare(database().await, "permit(principal, action, resource);").await;
+    let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
     let config = site.configure(site.first_ports(), None);
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text}\n[shipping]\ncheckpoint_file = \"checkpoints\"\n")).unwrap();

@@ -18,7 +18,7 @@ use crate::support::{Site, TestDb, database, eventually};
 
 #[tokio::test]
 async fn two_brokers_take_up_a_new_key_that_the_old_one_vouches_for() {
-    let site = Site::prepare(database().await, "permit(principal, action, resource);").await;
+    let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
     let first = site.start(None).await;
     let settings = Settings::load(&site.configure(site.other_ports(), None)).unwrap();
     let origin = settings.audit.origin.clone();
