@@ -26,7 +26,7 @@ pub(super) enum Carrier {
     /// Printed.
     Stdout,
     /// Posted.
-    Post(Post),
+    Post(Box<Post>),
     /// Cosigned.
     Witness(Box<WitnessClient>),
 }

@@ -76,7 +76,11 @@ impl Shipping {
         }
         if let Some(url) = &settings.checkpoint_url {
             let post = Post::new(url.clone(), client(settings.ca_file.as_ref())?);
-            carriers.push((format!("address {}", url.host_str().unwrap_or_default()), false, Carrier::Post(post)));
+            carriers.push((
+                format!("address {}", url.host_str().unwrap_or_default()),
+                false,
+                Carrier::Post(Box::new(post)),
+            ));
         }
         for settings in witnesses {
             let witness = WitnessClient {

@@ -34,7 +34,7 @@ pub struct CursorRow {
 impl FromRow<'_, PgRow> for CursorRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |name: &str| Ok::<_, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(name)?).unwrap_or_default());
-        let moment = |name: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<OffsetDateTime>, _>(name)?);
+        let moment = |name: &str| row.try_get::<Option<OffsetDateTime>, _>(name);
         Ok(Self {
             name: row.try_get("name")?,
             epoch: count("epoch")?,

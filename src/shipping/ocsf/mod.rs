@@ -93,8 +93,9 @@ fn translate_entry(place: Place<'_>, leaf: &[u8], entry: &Entry) -> Shipped {
     }
     let whole = serde_json::to_value(entry).unwrap_or_default();
     fields(&mut event, ENTRY, &whole);
-    fields(&mut event, CALLER, &whole["caller"]);
-    fields(&mut event, kind.fields, &whole["event"]);
+    for (table, part) in [(CALLER, "caller"), (kind.fields, "event")] {
+        fields(&mut event, table, whole.get(part).unwrap_or(&Value::Null));
+    }
     put(&mut event, "metadata.original_time", json!(entry.happened_at.to_string()));
     explain(&mut event, &entry.event);
     complete(&mut event, kind.class, name);

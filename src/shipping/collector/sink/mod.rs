@@ -24,7 +24,7 @@ pub enum Sink {
     /// A syslog receiver.
     Syslog(SyslogSink),
     /// An HTTP endpoint.
-    Http(HttpSink),
+    Http(Box<HttpSink>),
 }
 
 /// Why a batch was not taken.
@@ -65,7 +65,7 @@ impl Sink {
             Destination::Stdout => Self::Stdout,
             Destination::File(path) => Self::File(FileSink::new(path.clone())),
             Destination::Syslog(receiver) => Self::Syslog(SyslogSink::new(receiver.clone(), origin)?),
-            Destination::Http(http) => Self::Http(HttpSink::new(http.clone(), origin)?),
+            Destination::Http(http) => Self::Http(Box::new(HttpSink::new(http.clone(), origin)?)),
         })
     }
 
