@@ -78,9 +78,12 @@ pub async fn begin(db: impl PgExecutor<'_>, new: &Beginning) -> Result<bool, Sto
     Ok(begun)
 }
 
+/// Epoch, parent size, leaf hashes, and the first leaf.
+type BeganRow = (i64, i64, Vec<u8>, Option<Vec<u8>>);
+
 /// The first epoch after `epoch`, if there is one.
 pub async fn after(db: impl PgExecutor<'_>, epoch: u64) -> Result<Option<Began>, StoreFault> {
-    let row: Option<(i64, i64, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+    let row: Option<BeganRow> = sqlx::query_as(
         "select h.epoch, h.parent_size, h.hashes, e.leaf
            from head h
                 left join entry e on e.leaf_index = h.parent_size and e.recorded_at = h.recorded_at

@@ -97,6 +97,7 @@ async fn a_broker_that_is_stopped_inside_its_change_stops_others_only_until_the_
 }
 
 /// The other broker, when this binary is started as one; nothing otherwise.
+#[allow(clippy::disallowed_methods, reason = "a test that is its own other process is told so by its environment")]
 #[tokio::test]
 async fn the_broker_that_is_stopped() {
     let (Ok(url), Ok(work)) = (std::env::var(URL), std::env::var(WORK)) else { return };

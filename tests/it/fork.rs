@@ -221,12 +221,12 @@ async fn accepted(db: &TestDb, published: &Published) -> Result<Signed, AcceptFa
         clock: &SystemClock,
         entropy: &SystemEntropy,
     };
-    accept(&mut *db.pool.acquire().await.unwrap(), &acceptance).await
+    accept(&mut db.pool.acquire().await.unwrap(), &acceptance).await
 }
 
 async fn verified(db: &TestDb, kept: &[String]) -> Report {
     let anchors = Anchors { keys: vec![signer().verifier().clone()], checkpoints: kept.to_vec() };
-    verify(&mut *db.owner.acquire().await.unwrap(), &anchors, |_, _| {}).await.unwrap()
+    verify(&mut db.owner.acquire().await.unwrap(), &anchors, |_, _| {}).await.unwrap()
 }
 
 async fn filled(size: u64) -> TestDb {

@@ -53,8 +53,11 @@ pub(super) fn came_from(entry: &Entry, prefix: &str) -> bool {
     caller.is_some_and(|caller| caller.starts_with(prefix)) || address(entry).starts_with(prefix)
 }
 
+/// A search, and whether an entry is what it asks for.
+pub(super) type Question = (String, Box<dyn Fn(&Entry) -> bool>);
+
 /// Every filter and how to tell without the room that is tested; the entries at some borders; things that nothing has.
-pub(super) fn questions() -> Vec<(String, Box<dyn Fn(&Entry) -> bool>)> {
+pub(super) fn questions() -> Vec<Question> {
     let simple: [(&str, Wanted); 30] = [
         ("", |_| true),
         ("who=corp/u-3", |e| person(e) == "u-3" || is_owner(e, "u-3")),
@@ -87,7 +90,7 @@ pub(super) fn questions() -> Vec<(String, Box<dyn Fn(&Entry) -> bool>)> {
         ("verdict=allow&who=corp/u-5", |e| person(e) == "u-5" && verdict(e) == Some(Verdict::Allow)),
         ("verdict=allow&what=sign-in", |_| false),
     ];
-    let mut questions: Vec<(String, Box<dyn Fn(&Entry) -> bool>)> =
+    let mut questions: Vec<Question> =
         simple.into_iter().map(|(query, wanted)| (query.to_owned(), Box::new(wanted) as _)).collect();
     let like = entry(2_000, PACE);
     let caller = like.caller.clone().unwrap();

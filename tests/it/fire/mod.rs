@@ -17,6 +17,7 @@ fn seed() -> u64 {
     number("FIRE_SEED", 1)
 }
 
+#[allow(clippy::disallowed_methods, reason = "whoever lights the fire says how long")]
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
 }

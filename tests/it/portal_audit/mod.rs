@@ -113,7 +113,7 @@ async fn a_page_ends_where_the_next_one_begins() {
     loop {
         let page = portal.get(&address, &admin).await;
         seen.extend(listed(&page));
-        let next = links(&page).into_iter().filter(|link| link.contains("before=")).next_back();
+        let next = links(&page).into_iter().rfind(|link| link.contains("before="));
         let Some(next) = next.filter(|_| page.text.contains("rel=\"next\"")) else { break };
         address = next;
     }

@@ -122,7 +122,7 @@ fn decision(pair: u64, kind: u64, number: u64, rare: bool) -> (Event, Option<Cal
     let decision = Decision {
         verdict,
         cause: if verdict == Verdict::Allow { Cause::Permitted } else { Cause::NoRule },
-        policies: if verdict == Verdict::Deny && kind % 2 == 0 { Vec::new() } else { vec![rule] },
+        policies: if verdict == Verdict::Deny && kind.is_multiple_of(2) { Vec::new() } else { vec![rule] },
         reasons: if verdict == Verdict::Allow { Vec::new() } else { vec!["ask your team's lead".into()] },
         errors: Vec::new(),
         fresh: None,

@@ -48,7 +48,7 @@ impl TestWitness {
             Ed25519KeyPair::from_seed_unchecked(&digest::digest(&digest::SHA256, name.as_bytes()).as_ref()[..32]);
         let pair = pair.unwrap();
         let public = [&[4], pair.public_key().as_ref()].concat();
-        let key = format!("{name}+{}+{}", hex::encode(&id(name, &public)), STANDARD.encode(&public));
+        let key = format!("{name}+{}+{}", hex::encode(id(name, &public)), STANDARD.encode(&public));
         let logs = Mutex::default();
         let state = Arc::new(Inner { name, pair, logs, statuses: Mutex::default() });
         let router = Router::new().route("/prefix/add-checkpoint", post(add)).with_state(Arc::clone(&state));
