@@ -257,6 +257,61 @@ fn verify_cli(spring: &Spring, archive: &Path) -> (Option<i32>, String) {
     (output.status.code(), crate::support::kubernetes::printed(&output))
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_collector_is_owed_is_kept_and_a_dry_run_says_what_is_due() {
+    let spring = Spring::come().await;
+    let before = count(&spring.owner).await;
+    let (code, said) = dry_run(&spring, "");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("would archive and drop entry_2026_01: entries 0 to 299"), "{said}");
+    let collector = "[[collector]]\nname = \"siem\"\nfile = \"events.jsonl\"\n";
+    let (code, said) = dry_run(&spring, collector);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("kept, because a collector has not taken all of it") && !said.contains("would"), "{said}");
+    let cursor = "insert into collector_cursor (name, epoch, next_leaf, created_at) values ('siem', 0, 300, now())";
+    sqlx::raw_sql(cursor).execute(&spring.db.owner).await.unwrap();
+    let (code, said) = dry_run(&spring, collector);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("would archive and drop entry_2026_01:") && said.contains("kept, because"), "{said}");
+    assert_eq!(count(&spring.owner).await, before);
+}
+
+/// `audit archive --dry-run`, with `more` in the configuration.
+fn dry_run(spring: &Spring, more: &str) -> (Option<i32>, String) {
+    let configuration = format!(
+        r#"
+[portal]
+url = "http://auth.demo.localhost:8000"
+[listener]
+http = "127.0.0.1:8000"
+[database]
+url = "{}"
+acquire = "30s"
+[audit]
+origin = "{ORIGIN}"
+retention = "31d"
+archive_folder = "archive"
+[keys]
+wrapping_key_file = "wrapping.key"
+[[provider]]
+name = "company"
+issuer = "http://localhost:8001"
+client_id = "bailiwick"
+[policy]
+folder = "policies"
+entities = "entities.json"
+{more}"#,
+        spring.db.broker_url
+    );
+    fs::write(spring.at("b.toml"), configuration).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+        .args(["audit", "archive", "--dry-run", "--url", &spring.db.auditor_url, "--config"])
+        .arg(spring.at("b.toml"))
+        .output()
+        .unwrap();
+    (output.status.code(), crate::support::kubernetes::printed(&output))
+}
+
 async fn count(owner: &PgPool) -> i64 {
     sqlx::query_scalar("select count(*) from entry").fetch_one(owner).await.unwrap()
 }

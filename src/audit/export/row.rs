@@ -142,7 +142,7 @@ mod tests {
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"] {
             let row = row(formula);
             let cell = row.split("\",\"").nth(7).unwrap();
-            assert!(cell.starts_with('\''), "{formula:?}: {row}");
+            assert!(cell.starts_with(['\'', '\u{fffd}']), "{formula:?}: {row}");
         }
         assert!(row("wiki").contains("\"wiki\""));
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::super::{
     CliFault, ConfigFile, Ending,
@@ -20,7 +20,7 @@ use crate::{
         Log,
         archive::{ArchiveFault, Due, archive, drop_month, due},
     },
-    config::{DatabaseUrl, SecretFile},
+    config::{DatabaseUrl, SecretFile, Settings},
     model::{Clock, SystemClock, SystemEntropy},
     store,
 };
@@ -66,22 +66,42 @@ impl Archive {
         let pool = store::connect_with(&url, &settings.database).await.map_err(CliFault::could_not_look)?;
         let clock = Arc::new(SystemClock);
         let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
-        let due = due(&mut db, retention, clock.now()).await.map_err(fault)?;
+        let mut due = due(&mut db, retention, clock.now()).await.map_err(fault)?;
+        let owed = hold_back(&mut db, &settings, &mut due).await?;
         drop(db);
+        let ending = if owed { Ending::No } else { Ending::Yes };
+        if owed && due.is_empty() {
+            return Ok(ending);
+        }
         if due.is_empty() {
             say("nothing to do: no month of the log is old enough");
             return Ok(Ending::Yes);
         }
         if self.dry_run {
             due.iter().for_each(|due| tell("would archive and drop", due));
-            return Ok(Ending::Yes);
+            return Ok(ending);
         }
         let entropy = Arc::new(SystemEntropy);
         let (log, tasks) = open_log(&settings, pool.clone(), clock.clone(), entropy).await?;
         let done = all(&pool, &log, &due, &folder, clock.as_ref()).await;
         tasks.stop(PATIENCE).await;
-        done.map(|()| Ending::Yes)
+        done.map(|()| ending)
     }
+}
+
+/// Takes out the months that a collector has not taken whole yet; whether there were any.
+async fn hold_back(db: &mut PgConnection, settings: &Settings, due: &mut Vec<Due>) -> Result<bool, CliFault> {
+    let names: Vec<String> = settings.collector.iter().map(|collector| collector.name.to_string()).collect();
+    let shipped = store::collector::shipped_to(db, &names).await.map_err(CliFault::could_not_look)?;
+    let before = due.len();
+    due.retain(|due| {
+        let is_taken = shipped.is_none_or(|shipped| due.entries.end <= shipped);
+        if !is_taken {
+            tell("kept, because a collector has not taken all of it (see `bailiwick audit collectors`):", due);
+        }
+        is_taken
+    });
+    Ok(due.len() < before)
 }
 
 async fn all(pool: &PgPool, log: &Log, due: &[Due], folder: &Path, clock: &dyn Clock) -> Result<(), CliFault> {
