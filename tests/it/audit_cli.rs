@@ -4,7 +4,10 @@
 
 use std::{process::Output, time::Duration};
 
-use bailiwick::model::Verdict;
+use bailiwick::{
+    audit::published::Record,
+    model::{Timestamp, Verdict},
+};
 
 use crate::support::{
     audit::{decision, log, signer, stopped},
@@ -22,13 +25,32 @@ async fn verify_says_sound_then_names_the_entry_that_was_changed() {
     let note = eventually(async || bailiwick::store::checkpoint::newest(&db.pool).await.unwrap()).await.note;
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept.txt");
-    std::fs::write(&kept, note).unwrap();
+    std::fs::write(&kept, &note).unwrap();
     let key = signer().verifier().to_string();
     let arguments = ["verify", "--database", &db.auditor_url, "--key", &key, "--checkpoint", kept.to_str().unwrap()];
 
     let sound = run(&arguments).await;
     assert_eq!(sound.status.code(), Some(0), "{sound:?}");
     assert!(text(&sound).starts_with("sound: 9 entries\n"), "{}", text(&sound));
+
+    let list = folder.path().join("checkpoints");
+    let publish = |notes: &[&str]| {
+        let line = |note: &&str| Record { at: Timestamp::from_micros(1), note: (*note).to_owned() }.line();
+        std::fs::write(&list, notes.iter().map(line).collect::<String>()).unwrap();
+    };
+    let published = [arguments.as_slice(), &["--published", list.to_str().unwrap()]].concat();
+    publish(&[&note, &note]);
+    let compared = run(&published).await;
+    assert_eq!(compared.status.code(), Some(0), "{compared:?}");
+    assert!(text(&compared).contains("(2 published), up to entry 9"), "{}", text(&compared));
+    for (size, told) in [(5, "whose checkpoint was published"), (12, "12 entries were signed, 9 are there")] {
+        publish(&[&note, &signer().sign(0, size, [3; 32])]);
+        let differs = run(&published).await;
+        assert_eq!(differs.status.code(), Some(1), "{differs:?}");
+        assert!(text(&differs).contains(told), "{}", text(&differs));
+    }
+    std::fs::write(&list, "nothing of ours\n").unwrap();
+    assert_eq!(run(&published).await.status.code(), Some(2));
 
     let flip = "update entry set leaf = set_byte(leaf, 50, get_byte(leaf, 50) # 1) where leaf_index = 4";
     sqlx::query(flip).execute(&db.owner).await.unwrap();

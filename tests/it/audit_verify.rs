@@ -254,7 +254,7 @@ async fn edited_heads_tiles_and_checkpoints_are_named() {
 }
 
 fn anchors() -> Anchors {
-    Anchors { keys: vec![signer().verifier().clone()], checkpoints: Vec::new() }
+    Anchors { keys: vec![signer().verifier().clone()], ..Anchors::default() }
 }
 
 async fn verified(db: &TestDb, anchors: &Anchors) -> Report {

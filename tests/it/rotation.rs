@@ -87,7 +87,7 @@ impl CheckpointPublic {
 async fn verified(db: &TestDb, keys: Vec<Verifier>) -> Report {
     let auditor = db.another_pool("bailiwick_auditor");
     let mut connection = auditor.acquire().await.unwrap();
-    let anchors = Anchors { keys, checkpoints: Vec::new() };
+    let anchors = Anchors { keys, ..Anchors::default() };
     let report = verify(&mut connection, &anchors, |_, _| {}).await.unwrap();
     drop(connection);
     auditor.close().await;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Broken, Place, Report, Trust, VerifyFault,
     chain::Chain,
-    fold::{Fold, stated_size},
+    fold::{Fold, Source, stated_size},
 };
 use crate::{
     audit::{
@@ -33,6 +33,8 @@ pub struct Anchors {
     pub keys: Vec<Verifier>,
     /// Signed notes.
     pub checkpoints: Vec<String>,
+    /// Signed notes from where checkpoints are published.
+    pub published: Vec<String>,
 }
 
 /// Verifies the log in a database. `progress` hears how many entries of how many are done.
@@ -73,6 +75,7 @@ pub async fn database(
         archived,
         gaps,
         checkpoints,
+        published: fold.published(),
         signed,
         trust,
         recorded_at,
@@ -107,9 +110,10 @@ async fn walk(
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
     let mut beyond = Vec::new();
-    for note in &anchors.checkpoints {
+    let kept = anchors.checkpoints.iter().map(|note| (note, Source::Kept));
+    for (note, from) in kept.chain(anchors.published.iter().map(|note| (note, Source::Published))) {
         match stated_size(note) {
-            size if size <= head.size => fold.remember(note)?,
+            size if size <= head.size => fold.remember(note, from)?,
             _ => beyond.push(note.clone()),
         }
     }
@@ -182,7 +186,7 @@ async fn expect_stored(
             if stated.size != row.size || stated.root.as_slice() != row.root {
                 return Err(Broken::checkpoint(row.size, "its row and its note disagree").into());
             }
-            fold.remember(&row.note)?;
+            fold.remember(&row.note, Source::Kept)?;
             last = (row.size, row.key);
         }
         if stored.len() < STEPS as usize {

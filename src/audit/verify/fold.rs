@@ -27,15 +27,25 @@ pub(super) struct Fold {
     recorded_at: Option<Timestamp>,
     announced: VecDeque<Batch>,
     last_announced: u64,
-    checkpoints: VecDeque<Stated>,
+    checkpoints: VecDeque<(Stated, Source)>,
     chain: Chain,
     /// The newest epoch that is known to have begun.
     epoch: u64,
     checked: u64,
+    published: u64,
     signed: u64,
     complete: Vec<Tile>,
     /// The first entry of this batch whose hash is not the one that its head lists.
     suspect: Option<(u64, String)>,
+}
+
+/// Where a checkpoint comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The database, or what an auditor has kept.
+    Kept,
+    /// Where the broker published it.
+    Published,
 }
 
 struct Batch {
@@ -56,6 +66,7 @@ impl Fold {
             chain,
             epoch,
             checked: 0,
+            published: 0,
             signed: 0,
             complete: Vec::new(),
             suspect: None,
@@ -75,6 +86,11 @@ impl Fold {
     /// How many checkpoints held, how many entries the newest covers, and when the last entry was recorded.
     pub(super) const fn tally(&self) -> (u64, u64, Option<Timestamp>) {
         (self.checked, self.signed, self.recorded_at)
+    }
+
+    /// How many of the checkpoints that held were published ones.
+    pub(super) const fn published(&self) -> u64 {
+        self.published
     }
 
     /// Where the log's past was cut.
@@ -125,14 +141,14 @@ impl Fold {
     }
 
     /// A checkpoint to be compared once the tree is as large. They come in order of size.
-    pub(super) fn remember(&mut self, note: &str) -> Result<(), Broken> {
+    pub(super) fn remember(&mut self, note: &str, from: Source) -> Result<(), Broken> {
         let stated = self.open(note)?;
         let size = stated.checkpoint.size;
         if size < self.tree.size() && size != 0 {
             return Ok(()); // it was signed while the fold had passed already
         }
-        let at = self.checkpoints.partition_point(|other| other.checkpoint.size <= size);
-        self.checkpoints.insert(at, stated);
+        let at = self.checkpoints.partition_point(|(other, _)| other.checkpoint.size <= size);
+        self.checkpoints.insert(at, (stated, from));
         self.compare_checkpoints()
     }
 
@@ -261,21 +277,29 @@ impl Fold {
     }
 
     fn compare_checkpoints(&mut self) -> Result<(), Broken> {
-        while let Some(stated) = self.checkpoints.front()
+        while let Some((stated, _)) = self.checkpoints.front()
             && stated.checkpoint.size <= self.tree.size()
         {
-            let Some(stated) = self.checkpoints.pop_front() else { break };
+            let Some((stated, from)) = self.checkpoints.pop_front() else { break };
             let size = stated.checkpoint.size;
             let root = if size == 0 { empty_root() } else { self.tree.root() };
             if stated.checkpoint.root != root {
                 if let Some(broken) = self.take_suspect() {
                     return Err(broken);
                 }
-                let what = "the entries are not those that were signed, and the heads were rewritten with them";
+                let what = match from {
+                    Source::Kept => {
+                        "the entries are not those that were signed, and the heads were rewritten with them"
+                    }
+                    Source::Published => {
+                        "the entries are not those whose checkpoint was published, and the heads were rewritten with them"
+                    }
+                };
                 self.chain.contradict(stated, Broken::leaves(self.signed, size, what), self.epoch)?;
                 continue;
             }
             self.checked += 1;
+            self.published += u64::from(from == Source::Published);
             if self.chain.confirm(&stated) {
                 self.signed = self.signed.max(size);
             }

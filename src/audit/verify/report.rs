@@ -26,6 +26,8 @@ pub struct Report {
     pub gaps: u64,
     /// How many checkpoints were checked.
     pub checkpoints: u64,
+    /// How many of these were published ones.
+    pub published: u64,
     /// How many entries the newest good checkpoint covers.
     pub signed: u64,
     /// What the signatures were checked with.

@@ -1,6 +1,9 @@
 //! `bailiwick audit verify`: is the log sound? Exit codes: 0 sound, 1 broken, 2 could not look.
 
-use std::path::PathBuf;
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -18,6 +21,7 @@ use super::{
 use crate::audit::{
     bundle::Kept,
     checkpoint::Verifier,
+    published::records,
     verify::{self, Anchors, Report, Trust},
 };
 
@@ -36,6 +40,9 @@ pub(in crate::cli) struct Verify {
     /// A bundle instead of a database: a file, or - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "path"])]
     bundle: Option<PathBuf>,
+    /// Where checkpoints were published: every one in it is compared
+    #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
+    published: Vec<PathBuf>,
     /// An archive of older entries, to be checked with the database; the bodies that are not given are not checked
     #[arg(long = "archive", value_name = "FILE", conflicts_with = "bundle")]
     archives: Vec<PathBuf>,
@@ -50,9 +57,13 @@ impl Verify {
         if let Some(file) = self.bundle {
             return verify_bundle(&file, &Kept { keys: self.keys, checkpoints }, self.output);
         }
+        let mut published = Vec::new();
+        for file in &self.published {
+            published.extend(published_notes(file)?);
+        }
         let mut db = self.database.connect().await?;
         let mut checked = 0;
-        let mut anchors = Anchors { keys: self.keys, checkpoints };
+        let mut anchors = Anchors { keys: self.keys, checkpoints, published };
         for file in &self.archives {
             match look_into(&mut db, file, &anchors.keys).await? {
                 Ok(archive) => {
@@ -78,6 +89,14 @@ impl Verify {
     }
 }
 
+/// The notes in an append-only file of published checkpoints.
+fn published_notes(file: &Path) -> Result<Vec<String>, CliFault> {
+    let at = |fault: &dyn Display| CliFault::could_not_look(format!("{}: {fault}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|fault| at(&fault))?;
+    let records = records(&text).map_err(|line| at(&format_args!("line {line} is no published checkpoint")))?;
+    Ok(records.into_iter().map(|record| record.note).collect())
+}
+
 fn tell(report: &Report, checked: u64) {
     match &report.broken {
         None => say(format_args!("{} {} entries", shown(Paint::Green, "sound:"), report.size)),
@@ -97,7 +116,8 @@ fn tell(report: &Report, checked: u64) {
     if report.gaps > 0 {
         say(format_args!("  missing      {} entries", report.gaps));
     }
-    say(format_args!("  checkpoints  {}, up to entry {}", report.checkpoints, report.signed));
+    let published = if report.published > 0 { format!(" ({} published)", report.published) } else { String::new() };
+    say(format_args!("  checkpoints  {}{published}, up to entry {}", report.checkpoints, report.signed));
     for cut in &report.cuts {
         let lost = format!("{} entries were published before that", cut.published);
         let (by, why) = (inert(&cut.by), inert(&cut.why));
