@@ -1,6 +1,6 @@
 //! Retention: months go into bundles and then away, the log stays sound without them, and whoever helps it along is found.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use bailiwick::{
     audit::{
@@ -264,7 +264,7 @@ async fn what_a_collector_is_owed_is_kept_and_a_dry_run_says_what_is_due() {
     let (code, said) = dry_run(&spring, "");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("would archive and drop entry_2026_01: entries 0 to 299"), "{said}");
-    let collector = "[[collector]]\nname = \"siem\"\nfile = \"events.jsonl\"\n";
+    let collector = "[[collector]]\nname = \"siem\"\nto = \"file:events.jsonl\"\n";
     let (code, said) = dry_run(&spring, collector);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("kept, because a collector has not taken all of it") && !said.contains("would"), "{said}");
@@ -298,12 +298,15 @@ name = "company"
 issuer = "http://localhost:8001"
 client_id = "bailiwick"
 [policy]
-folder = "policies"
+folder = "."
 entities = "entities.json"
 {more}"#,
         spring.db.broker_url
     );
     fs::write(spring.at("b.toml"), configuration).unwrap();
+    fs::write(spring.at("entities.json"), "[]").unwrap();
+    fs::write(spring.at("wrapping.key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+    fs::set_permissions(spring.at("wrapping.key"), fs::Permissions::from_mode(0o600)).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
         .args(["audit", "archive", "--dry-run", "--url", &spring.db.auditor_url, "--config"])
         .arg(spring.at("b.toml"))
