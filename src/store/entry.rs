@@ -14,7 +14,7 @@ use super::{
     head::{Step, StepRow, read_step},
     natural, stored,
 };
-use crate::model::{BatchId, BrokerId, PersonId, RequestId, Timestamp};
+use crate::model::{BatchId, BrokerId, RequestId, Timestamp};
 
 /// A batch that is to extend the log, if its head still is what it was built on. Vectors run in parallel.
 #[derive(Clone, Debug)]
@@ -109,19 +109,6 @@ impl FromRow<'_, PgRow> for EntryRow {
     }
 }
 
-/// Which entries to list.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Filter {
-    /// Only this person's.
-    pub person: Option<PersonId>,
-    /// Only those recorded at this instant or later.
-    pub from: Option<Timestamp>,
-    /// Only those recorded before this instant.
-    pub until: Option<Timestamp>,
-    /// Only those before this leaf.
-    pub before: Option<u64>,
-}
-
 /// Makes room for entries of the month of `moment` and of the next.
 pub async fn ensure_partitions(db: impl PgExecutor<'_>, moment: Timestamp) -> Result<(), StoreFault> {
     sqlx::query("select ensure_partitions($1)").bind(moment.to_datetime()).execute(db).await?;
@@ -198,28 +185,6 @@ pub async fn count_below(db: impl PgExecutor<'_>, size: u64) -> Result<u64, Stor
         .fetch_one(db)
         .await?;
     natural(count)
-}
-
-/// The leaf bytes of the newest entries that `filter` lets through, newest first.
-pub async fn newest(db: impl PgExecutor<'_>, filter: &Filter, limit: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "select leaf_index, leaf
-           from entry
-          where ($1::uuid is null or person = $1)
-            and ($2::timestamptz is null or recorded_at >= $2)
-            and ($3::timestamptz is null or recorded_at < $3)
-            and ($4::bigint is null or leaf_index < $4)
-          order by leaf_index desc
-          limit $5",
-    )
-    .bind(filter.person.map(PersonId::uuid))
-    .bind(filter.from.map(Timestamp::to_datetime))
-    .bind(filter.until.map(Timestamp::to_datetime))
-    .bind(filter.before.map(stored))
-    .bind(i64::from(limit))
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(|(index, leaf)| Ok((natural(index)?, leaf))).collect()
 }
 
 /// The leaf bytes of the first `limit` entries from `from` on, oldest first.

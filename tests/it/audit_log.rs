@@ -291,28 +291,6 @@ async fn the_broker_can_add_to_the_log_and_do_nothing_else() {
     }
 }
 
-#[tokio::test]
-async fn the_newest_entries_are_found_by_person_and_time() {
-    let db = database().await;
-    let clock = Arc::new(FrozenClock::at(Timestamp::from_micros(1_767_268_800_000_000)));
-    let (log, _tasks) = log_at(&db.pool, clock.clone(), limits()).await;
-    let start = bailiwick::model::Clock::now(&*clock);
-    for n in 0..6 {
-        log.append(if n % 2 == 0 { stopped() } else { decision(n, Verdict::Deny) }).await.unwrap();
-        clock.advance(Duration::from_secs(60));
-    }
-    let found = async |filter: entry::Filter| {
-        let rows = entry::newest(&db.pool, &filter, 10).await.unwrap();
-        rows.into_iter().map(|(index, _)| index).collect::<Vec<_>>()
-    };
-    assert_eq!(found(entry::Filter::default()).await, [5, 4, 3, 2, 1, 0]);
-    let person = decision(0, Verdict::Deny).caller.map(|caller| caller.person);
-    assert_eq!(found(entry::Filter { person, ..Default::default() }).await, [5, 3, 1]);
-    let (from, until) = (Some(start.plus(Duration::from_secs(60))), Some(start.plus(Duration::from_secs(240))));
-    assert_eq!(found(entry::Filter { from, until, ..Default::default() }).await, [3, 2, 1]);
-    assert_eq!(found(entry::Filter { person, before: Some(3), ..Default::default() }).await, [1]);
-}
-
 /// Folds all leaves and compares with the newest head.
 async fn folds_to_its_head(pool: &PgPool) {
     let (mut tree, mut complete) = (Tree::default(), Vec::new());
