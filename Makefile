@@ -37,7 +37,7 @@ bench-audit: ## how fast the log makes entries durable, beside plain COPY into t
 	@tests/install demo
 	@cargo bench --locked --bench audit -- $(ARGS)
 
-bench-search: ## how long searching a made-up log takes; SIZE=10000000 needs 12 GB of disk and half an hour
+bench-search: ## how long searching a made-up log takes; SIZE=10000000 for ten million entries (some 12 GB of disk, reckoned)
 	@tests/install demo
 	@cargo bench --locked --bench search -- $(or $(SIZE),1000000)
 
