@@ -1,6 +1,6 @@
 //! Entries to take away: what a search finds and the reader may read, streamed as CSV or NDJSON in short transactions.
 //! Asked for at the gate, recorded when it is complete, together with its manifest of hashes. Whoever loses the right to
-//! it meanwhile, by a rule or with their login, loses the rest.
+//! it meanwhile, by a rule or with their login, loses the rest; so does everybody when the log takes no entries.
 
 use std::{
     pin::Pin,
@@ -148,6 +148,10 @@ impl Errand {
     async fn page(&self, export: &mut Export) -> Result<Option<Vec<u8>>, PortalFault> {
         if !self.portal.gate.still_allows(&self.standing) {
             return Err(PortalFault::Hidden);
+        }
+        // As for every stream: what could not be recorded now goes no further.
+        if !self.portal.log.alive() {
+            return Err(PortalFault::Unavailable("the audit log does not take entries".to_owned()));
         }
         let mut db = self.portal.pool.acquire().await.map_err(StoreFault::from)?;
         let now = self.portal.clock.now();
