@@ -13,6 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::watch,
     task::JoinSet,
 };
 
@@ -22,6 +23,7 @@ use super::site::COOKIE;
 pub struct Load {
     counts: Arc<Counts>,
     is_over: Arc<AtomicBool>,
+    rests: watch::Sender<bool>,
     callers: JoinSet<()>,
 }
 
@@ -46,11 +48,13 @@ impl Load {
     pub fn start(callers: usize, brokers: &[SocketAddr]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (counts, is_over) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
+        let rests = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         for _ in 0..callers {
             let (counts, is_over, brokers) = (Arc::clone(&counts), Arc::clone(&is_over), brokers.to_vec());
+            let mut rest = rests.subscribe();
             tasks.spawn(async move {
-                while !is_over.load(Ordering::SeqCst) {
+                while !is_over.load(Ordering::SeqCst) && rest.wait_for(|rests| !rests).await.is_ok() {
                     let nth = NEXT.fetch_add(1, Ordering::SeqCst);
                     let broker = brokers[nth as usize % brokers.len()];
                     let answer = get(broker, &format!("/page/{nth}")).await;
@@ -67,11 +71,19 @@ impl Load {
                 }
             });
         }
-        Self { counts, is_over, callers: tasks }
+        Self { counts, is_over, rests, callers: tasks }
     }
 
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Nobody asks for anything new while `work` is done.
+    pub fn resting<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.rests.send_replace(true);
+        let done = work();
+        self.rests.send_replace(false);
+        done
     }
 
     /// Lets every caller finish, and says how they fared.

@@ -44,7 +44,8 @@ async fn whatever_is_killed_nothing_was_forwarded_without_its_entry() {
         site.all_serve().await;
         let counts = load.counts().to_string();
         let (forwarded, size) = judge(&site, &pool).await;
-        site.verify();
+        // Callers that went on would make each round's log longer than the round before had made it.
+        load.resting(|| site.verify());
         eprintln!("round {round}: killed {victim}; {forwarded} forwarded, {size} entries, {counts}");
     }
     let counts = load.stop().await;
