@@ -14,6 +14,7 @@ mod support;
 mod access;
 mod audit_bundle;
 mod audit_cli;
+mod audit_drills;
 mod audit_failure;
 mod audit_golden;
 mod audit_log;

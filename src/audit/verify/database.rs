@@ -1,7 +1,7 @@
 //! Folds the log in a database, page by page, up to the head that it had when verification began.
 //! Needs the auditor's role. A log that grows meanwhile is no finding.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -222,6 +222,8 @@ async fn look_beyond(
     let (last_entry, size) = entry::extent(&mut *db).await?;
     // The log may have grown since; it is only wrong if it is shorter than what was signed.
     let size = size.unwrap_or(0).max(head.size);
+    // What is named is all that is missing.
+    notes.sort_by_key(|note| Reverse(stated_size(note)));
     for note in notes {
         let stated = fold.open(&note)?;
         if stated.checkpoint.size > size {

@@ -156,8 +156,7 @@ impl Fold {
     pub(super) fn miss(&mut self, stated: Stated, size: u64) -> Result<(), Broken> {
         let signed = stated.checkpoint.size;
         let what = format!("the end of the log is missing: {signed} entries were signed, {size} are there");
-        let broken = Broken { place: Place::Leaves { from: size, to: signed }, what };
-        self.chain.contradict(stated, broken, self.epoch)
+        self.chain.contradict(stated, Broken::leaves(size, signed, what), self.epoch)
     }
 
     /// Nothing may be left that a cut or a vouched key would have to explain.

@@ -30,11 +30,14 @@ pub struct TestDb {
 /// A fresh, migrated database.
 pub async fn database() -> TestDb {
     static TEMPLATE: OnceCell<()> = OnceCell::const_new();
-    static COUNT: AtomicU32 = AtomicU32::new(0);
     TEMPLATE.get_or_init(make_template).await;
-    let name = format!("t{}", COUNT.fetch_add(1, Ordering::SeqCst));
-    administer(format!("create database {name} template base")).await;
+    copied_from("base").await
+}
 
+async fn copied_from(template: &str) -> TestDb {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("t{}", COUNT.fetch_add(1, Ordering::SeqCst));
+    administer(format!("create database {name} template {template}")).await;
     let url = |role: &str| Cluster::running().url(role, &name);
     let (broker_url, auditor_url, owner_url) = (url("bailiwick_broker"), url("bailiwick_auditor"), url("postgres"));
     TestDb { pool: pool(&broker_url), owner: pool(&owner_url), broker_url, auditor_url, owner_url, name }
@@ -45,6 +48,18 @@ impl TestDb {
     /// A pool of its own for `role`, as another process would have.
     pub fn another_pool(&self, role: &str) -> PgPool {
         pool(&Cluster::running().url(role, &self.name))
+    }
+
+    /// Another database that holds what this one holds now.
+    pub async fn copy(&self) -> Self {
+        self.end_connections().await;
+        copied_from(&self.name).await
+    }
+
+    /// Drops it and makes it anew, with nothing in it.
+    pub async fn make_anew(&self) {
+        administer(format!("drop database {} with (force)", self.name)).await;
+        administer(format!("create database {}", self.name)).await;
     }
 
     /// The directory of the server's socket.

@@ -11,7 +11,8 @@ pub mod broker;
 pub mod browser;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod chaos;
-mod cluster;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod cluster;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 pub mod court;
 mod database;
