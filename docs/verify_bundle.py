@@ -21,28 +21,27 @@ def add(p, q):
     return (p[0] * q[1] + p[1] * q[0]) * pow(1 + t, -1, P) % P, (p[1] * q[1] + p[0] * q[0]) * pow(1 - t, -1, P) % P
 
 def times(n, p):
-    q = 0, 1
-    for bit in bin(n)[2:]: q = add(add(q, q), p) if bit == "1" else add(q, q)
-    return q
+    if n == 0: return 0, 1
+    half = times(n // 2, add(p, p))
+    return add(half, p) if n % 2 else half
 
 def point(raw):
-    y, odd = int.from_bytes(raw, "little") % 2**255, raw[31] >> 7
+    y = int.from_bytes(raw, "little") % 2**255
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
     x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
     need(y < P and (x * x - square) % P == 0, "the key is not on the curve")
-    return (x if x % 2 == odd else -x % P), y
-
-BASE = point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+    return (x if x % 2 == raw[31] >> 7 else -x % P), y
 
 def is_signed(public, message, signature):
     s = int.from_bytes(signature[32:], "little")
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
-    x, y = point(public)
-    x, y = add(times(s, BASE), times(k, (-x % P, y))) if len(signature) == 64 and s < L else (0, 0)
+    if len(signature) != 64 or s >= L: return False
+    base, (x, y) = point((4 * pow(5, -1, P) % P).to_bytes(32, "little")), point(public)
+    x, y = add(times(s, base), times(k, (-x % P, y)))
     return (y | x % 2 << 255).to_bytes(32, "little") == signature[:32]
 
-# Keys, notes and checkpoints (C2SP signed-note, tlog-checkpoint). An epoch of the log has a name of its own.
+# Keys and notes (C2SP signed-note, tlog-checkpoint). A key signs for every epoch of its log; each has a name of its own.
 def b64(text):
     try: raw = base64.b64decode(text, validate=True)
     except ValueError: raise Broken("this is not base64")
@@ -51,41 +50,54 @@ def b64(text):
 
 def key_id(name, key): return sha(name.encode(), b"\n", key)[:4]
 
-def verifier(text):
-    name, _, rest = text.partition("+")
-    key = b64(rest.partition("+")[2])
-    need(name and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", name) and len(key) == 33 and key[0] == 1
-         and rest.partition("+")[0] == key_id(name, key).hex(), f"{text!r} is not a verifier key")
-    return text, name, key
+def public(verifier):
+    """Name and key in a verifier key; None if it is none."""
+    try:
+        name, number, key = re.fullmatch(r"([^\s+\x00-\x1f\x7f-\x9f]+)\+([0-9a-f]{8})\+(.+)", verifier).groups()
+        key = b64(key)
+        return (name, key) if len(key) == 33 and key[0] == 1 and number == key_id(name, key).hex() else None
+    except (AttributeError, Broken): return None
 
-def opened(note, keys):
-    """The verifier key, and the name, size and root that it signed."""
+def stated(note):
+    """Name, size and root in a note, whoever signed it."""
     need(len(note.encode()) <= 65536 and not re.search(r"[\x00-\x09\x0b-\x1f]", note), "the note is malformed")
-    body, blank, signatures = note.rpartition("\n\n")
-    lines = (body + "\n").split("\n")[:-1]
-    need(blank and signatures.endswith("\n"), "the note is malformed")
-    signatures = [re.fullmatch("\u2014 (\\S*) (.*)", line) for line in signatures[:-1].split("\n")]
-    need(all(signatures), "a signature line is malformed")
-    signatures = [(line[1], b64(line[2])) for line in signatures]
-    need(all(len(raw) >= 4 for _, raw in signatures), "a signature line is malformed")
-    for text, name, key in keys:
-        known = lines[0] if re.fullmatch(re.escape(name) + "/epoch-[1-9][0-9]*", lines[0]) else name
-        mine = [raw[4:] for signer, raw in signatures if signer == known and raw[:4] == key_id(known, key)]
-        if mine and all(is_signed(key[1:], body.encode() + b"\n", signature) for signature in mine):
-            need(len(lines) > 2 and all(lines) and lines[0] == known and re.fullmatch("0|[1-9][0-9]{0,18}", lines[1])
-                 and len(b64(lines[2])) == 32, "the note is no checkpoint of this log")
-            return (text, name), (known, int(lines[1]), b64(lines[2]))
-    raise Broken("no signature by a known key")
+    lines = note.rpartition("\n\n")[0].split("\n")
+    need(len(lines) > 2 and all(lines) and re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]), "the note is no checkpoint")
+    root = b64(lines[2])
+    need(len(root) == 32 and int(lines[1]) < 2**64, "the note is no checkpoint")
+    return lines[0], int(lines[1]), root
+
+def epoch(name, log):
+    """Which epoch of the log a checkpoint's name is of."""
+    found = re.fullmatch(re.escape(log) + "(?:/epoch-([1-9][0-9]*))?", name)
+    need(found, "a checkpoint of another log")
+    return int(found[1] or 0)
+
+def signers(note, verifiers):
+    """Those of the keys that signed a note, of which there must be one."""
+    body, _, lines = note.rpartition("\n\n")
+    need(lines.endswith("\n"), "the note is malformed")
+    lines = [re.fullmatch("\u2014 (\\S*) (.*)", line) for line in lines[:-1].split("\n")]
+    need(all(lines), "a signature line is malformed")
+    lines = [(line[1], b64(line[2])) for line in lines]
+    need(all(len(raw) >= 4 for _, raw in lines), "a signature line is malformed")
+    found, signer = [], body.split("\n")[0]
+    for verifier in verifiers:
+        name, key = public(verifier)
+        name = signer if re.fullmatch(re.escape(name) + "/epoch-[1-9][0-9]*", signer) else name
+        mine = [raw[4:] for at, raw in lines if at == name and raw[:4] == key_id(name, key)]
+        if mine and all(is_signed(key[1:], body.encode() + b"\n", raw) for raw in mine): found.append(verifier)
+    need(found, "no signature by a known key")
+    return found
 
 # The tree (RFC 6962, section 2.1), from left to right, as the roots of its complete subtrees.
-class Walk:
-    def __init__(self, kept): self.size, self.nodes, self.kept, self.met = 0, [], kept, set()
+class Tree:
+    size, nodes = 0, ()
 
     def add(self, height, node):
-        at = self.size >> height
-        while at & 1: node, at = sha(b"\1", self.nodes.pop(), node), at >> 1
-        self.nodes.append(node)
-        self.size += 1 << height
+        at, nodes = self.size >> height, list(self.nodes)
+        while at & 1: node, at = sha(b"\1", nodes.pop(), node), at >> 1
+        self.nodes, self.size = nodes + [node], self.size + (1 << height)
 
     def root(self):
         root = self.nodes[-1] if self.nodes else sha()
@@ -100,90 +112,102 @@ class Walk:
             self.add(min(fits, (self.size & -self.size).bit_length() - 1) if self.size else fits, node)
         need(self.size == end, "what is skipped has another number of hashes")
 
-    def compare(self):
-        for size, root in self.kept:
-            if size == self.size:
-                need(root == self.root(), "it does not continue a kept checkpoint: a fork")
-                self.met.add(size)
+# The lines. What an entry says is believed because its bytes lead to the root; only the lines themselves are strict.
+def members(pairs):
+    need(len(dict(pairs)) == len(pairs), "a member is there twice", Foreign)
+    return dict(pairs)
 
-# JSON with one spelling, and the shapes of its lines.
-def strict(text, fault, least):
-    def integer(digits):
-        need(least <= int(digits) < 2**64 and digits != "-0", "a number is out of range", fault)
-        return int(digits)
-    def members(pairs):
-        need(len(dict(pairs)) == len(pairs), "a key is there twice", fault)
-        return dict(pairs)
-    def refuse(_): raise fault("a number is not an integer")
-    try: return json.loads(text, parse_int=integer, parse_float=refuse, parse_constant=refuse, object_pairs_hook=members)
-    except (ValueError, RecursionError): raise fault("this is not JSON")
-
-SHAPES = {
-    "bundle": {"version": int, "origin": str, "keys": [str], "checkpoint": str},
-    "skipped": {"from": int, "until": int, "hashes": [bytes]},
-    "entry": {"index": int, "leaf": str},
-    "text": {"kind": str, "sha256": bytes, "body": str},
-}
+SHAPES = {"bundle": {"version": int, "origin": str, "keys": [str], "checkpoint": str}, "checkpoint": {"note": str},
+          "skipped": {"from": int, "until": int, "hashes": [bytes]}, "entry": {"index": int, "leaf": str},
+          "text": {"kind": str, "sha256": bytes, "body": str}}
 
 def shaped(value, shape):
-    if isinstance(shape, list) and isinstance(value, list): return [shaped(item, shape[0]) for item in value]
-    if shape is bytes and re.fullmatch("[0-9a-f]{64}", value if isinstance(value, str) else ""): return bytes.fromhex(value)
-    need(type(value) is shape, "a line of another shape", Foreign)
+    if type(value) is list and type(shape) is list: return [shaped(item, shape[0]) for item in value]
+    if shape is bytes and re.fullmatch("[0-9a-f]{64}", value if type(value) is str else ""): return bytes.fromhex(value)
+    need(type(value) is shape and (shape is str or value >= 0), "a line of another shape", Foreign)
     return value
 
 def lines(file):
     for line in iter(lambda: file.readline(2**26), b""):
-        value = strict(line.decode("utf-8"), Foreign, 0)
-        kind = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else None
-        shape = SHAPES.get(kind, {})
-        need(shape and isinstance(value[kind], dict) and set(value[kind]) == set(shape), "no line of a bundle", Foreign)
-        yield kind, [shaped(value[kind][name], shape[name]) for name in shape]
+        try: (kind, value), = json.loads(line.decode("utf-8"), object_pairs_hook=members).items()
+        except (ValueError, AttributeError, RecursionError): raise Foreign("this is no line of a bundle")
+        need(type(value) is dict and set(value) == set(SHAPES.get(kind, ())), "no line of a bundle", Foreign)
+        yield kind, [shaped(value[name], shape) for name, shape in SHAPES[kind].items()]
 
-def named_texts(leaf):
-    need(leaf.startswith("\x01"), "the entry is not of a known version")
-    entry = strict(leaf[1:], Broken, -2**63)
-    canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    need(canonical == leaf[1:], "the entry is not canonical")
-    event = entry.get("event") if isinstance(entry, dict) else None
-    versions = [event.get("policy"), event.get("before")] if isinstance(event, dict) else []
-    versions = [version for version in versions if isinstance(version, dict)]
+def event_of(leaf):
+    try: event = json.loads(leaf[1:]).get("event")
+    except (ValueError, AttributeError, RecursionError): raise Broken("this is no entry")
+    need(leaf[0] == "\x01", "the entry is not of a known version")
+    return event if type(event) is dict else {}
+
+def named_texts(event):
+    versions = [version for version in (event.get("policy"), event.get("before")) if isinstance(version, dict)]
     return {(kind, version[kind]) for version in versions for kind in ("entities", "policies", "schema")
             if isinstance(version.get(kind), str)}
 
-def known_keys(texts):
-    for text in texts:
-        try: yield verifier(text)
-        except Broken: pass
-
 def check(file, given, kept):
-    rest, named, texts, entries = lines(file), set(), set(), 0
+    rest, tree, entries, texts, named = lines(file), Tree(), 0, set(), set()
     kind, header = next(rest, (None, None))
     need(kind == "bundle" and header[0] == 1, "not a bundle of version 1", Foreign)
-    keys = given or list(known_keys(header[2]))
-    (key, name), (origin, size, root) = opened(header[3], keys)
-    need(name == header[1], "it names another log than the key")
-    walk = Walk([opened(note, keys)[1][1:] for note in kept])
-    walk.compare()
+    _, log, in_file, note = header
+    in_file = [key for key in in_file if public(key)]
+    # Keys that count; keys that may have signed; who replaced whom; where the past was cut; what must be signed in the end.
+    counts, known = set(given or in_file), dict.fromkeys([*given, *in_file])
+    rotated, cuts, notes, met = [], [], [note], {}
+    name, size, root = stated(note)
+    now, kept = epoch(name, log), [(old, *stated(old)) for old in kept]
+    kept = [(old, epoch(name, log), old_size, old_root) for old, name, old_size, old_root in kept]
+    def confirm(note):
+        by = signers(note, known)
+        for old, new in rotated:
+            if old in by and old in counts: counts.add(new)
+        return by
+    met[0] = tree.root()
     for kind, value in rest:
         need(kind != "bundle", "a second header")
-        if kind == "skipped": walk.skip(*value)
+        if kind == "skipped": tree.skip(*value)
         elif kind == "text":
-            need(sha(value[2].encode()) == value[1], "a text is not the one that its hash names")
-            need((value[0], value[1].hex()) not in texts, "a text is there twice")
-            texts.add((value[0], value[1].hex()))
+            text = value[0], value[1].hex()
+            need(sha(value[2].encode()) == value[1] and text not in texts, "a text has another hash, or is there twice")
+            texts.add(text)
+        elif kind == "checkpoint":
+            confirm(value[0])
+            need(stated(value[0])[1:] == (tree.size, tree.root()), "a checkpoint is not of what has come before it")
+            notes.append(value[0])
         else:
-            need(value[0] == walk.size, "an entry stands at another's place")
-            named |= named_texts(value[1])
-            walk.add(0, sha(b"\0", value[1].encode()))
+            need(value[0] == tree.size, "an entry stands at another's place")
+            event = event_of(value[1])
+            named |= named_texts(event)
+            if event.get("kind") == "key-rotated" and public(event["retired"]) and public(event["active"]):
+                rotated.append((event["retired"], event["active"]))
+                known.update(dict.fromkeys(rotated[-1]))
+            if event.get("kind") == "epoch-began" and event["size"] == tree.size: cuts.append(event)
+            tree.add(0, sha(b"\0", value[1].encode()))
             entries += 1
-        walk.compare()
-    need(size == walk.size, f"its lines cover {walk.size} entries, {size} were signed")
-    need(root == walk.root(), "its entries and hashes do not come to the root that was signed")
+        if any(old[2] == tree.size for old in kept): met[tree.size] = tree.root()
+    need(size == tree.size, f"its lines cover {tree.size} entries, {size} were signed")
+    need(root == tree.root(), "its entries and hashes do not come to the root that was signed")
     need(texts <= named, "no entry names one of the texts")
-    need(all(size in walk.met for size, _ in walk.kept), "it says nothing about a kept checkpoint", Foreign)
-    print(f"sound: {entries} entries of {origin}\n  log          {size} entries, root {root.hex()}")
+    by = confirm(note)
+    need(all(public(key)[0] == log for key in by) and counts & set(by), "no key that counts has signed it")
+    silent = False
+    for old, old_epoch, old_size, old_root in kept:
+        signers(old, known)
+        cut = next((cut for cut in cuts if cut["epoch"] > old_epoch), None)
+        last = (cut["published_size"], cut["published_root"]) if cut else (-1, "")
+        if met.get(old_size) == old_root: notes.append(old)
+        elif cut and (old_size < last[0] or (old_size, old_root.hex()) == last) and now >= cut["epoch"]: continue
+        else: need(old_size not in met, "it does not continue a kept checkpoint: a fork")
+        silent = silent or old_size not in met
+    for old, new in reversed(rotated):
+        if new in counts: counts.add(old)
+    need(all(counts & set(signers(one, known)) for one in notes), "no key that counts has signed one of its checkpoints")
+    need(not silent, "it says nothing about a kept checkpoint", Foreign)
+    print(f"sound: {entries} entries of {log}\n  log          {size} entries, root {root.hex()}")
     print(f"  rules        {len(texts)} of the {len(named)} texts that the entries name are here, unchanged")
-    print(f"  signed by    {key}, " + ("the key that was given" if given else "a key out of the file itself: give --key"))
+    for cut in cuts: print("  epoch {epoch}      from entry {size}, accepted by {by!a}: {why!a}".format(**cut))
+    print("  signed by    " + (", ".join(by)) + (", the key that was given" if set(by) & set(given) else
+          ", for which the key vouches that was given" if given else ", a key out of the file itself: give --key"))
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -191,10 +215,9 @@ def main(arguments):
     for option in ("--key", "--checkpoint"): parser.add_argument(option, action="append", default=[])
     options = parser.parse_args(arguments)
     try:
-        given = list(known_keys(options.key))
-        need(len(given) == len(options.key), "--key: this is not a verifier key", Foreign)
+        need(all(map(public, options.key)), "--key: this is not a verifier key", Foreign)
         kept = [open(path, encoding="utf-8", newline="").read().rstrip("\n") + "\n" for path in options.checkpoint]
-        with open(options.file, "rb") as file: check(file, given, kept)
+        with open(options.file, "rb") as file: check(file, options.key, kept)
     except Broken as fault: return print(f"broken: {fault}") or 1
     except (Foreign, OSError, UnicodeDecodeError) as fault: return print(f"could not look: {fault}", file=sys.stderr) or 2
     return 0

@@ -112,7 +112,7 @@ pub async fn archive(
     let mut db = pool.acquire().await.map_err(StoreFault::from)?;
     let keys = put(&mut db, due, &path).await?;
     drop(db);
-    let sha256 = look(&path, &keys, end - start)?;
+    let sha256 = look(&path, &keys, &due.entries)?;
     let new = Archived { part: due.part.name.clone(), from: start, until: end, file, sha256, is_dropped: false };
     let event = Event::Archived { from: start, until: end, file: new.file.clone(), sha256: hex::encode(sha256) };
     let draft = Draft { caller: None, event, happened_at: now, request: None };
@@ -138,7 +138,7 @@ pub async fn drop_month(
     now: Timestamp,
 ) -> Result<(), ArchiveFault> {
     let path = folder.join(&archived.file);
-    let found = look(&path, &[], archived.until - archived.from)?;
+    let found = look(&path, &[], &(archived.from..archived.until))?;
     if found != archived.sha256 {
         let why = "it is not the file that was recorded (SHA-256)".to_owned();
         return Err(ArchiveFault::Unsound { path, why });
@@ -167,15 +167,15 @@ async fn put(db: &mut PgConnection, due: &Due, path: &Path) -> Result<Vec<Verifi
     Ok(keys)
 }
 
-/// Reads an archive back: the proof holds, it has so many entries, and this is its SHA-256.
-fn look(path: &Path, keys: &[Verifier], entries: u64) -> Result<[u8; 32], ArchiveFault> {
+/// Reads an archive back: the proof holds, it has these entries, and this is its SHA-256.
+fn look(path: &Path, keys: &[Verifier], entries: &Range<u64>) -> Result<[u8; 32], ArchiveFault> {
     let unsound = |why: String| ArchiveFault::Unsound { path: path.to_owned(), why };
     let at = |source| ArchiveFault::File { path: path.to_owned(), source };
     let kept = Kept { keys: keys.to_vec(), checkpoints: Vec::new() };
     let proven = check(&mut BufReader::new(File::open(path).map_err(at)?), &kept);
     let proven = proven.map_err(|fault: Broken| unsound(fault.to_string()))?;
-    if proven.entries != entries {
-        return Err(unsound(format!("it holds {} entries, not {entries}", proven.entries)));
+    if !proven.covers(entries) {
+        return Err(unsound(format!("it does not hold all of the entries {} to {}", entries.start, entries.end - 1)));
     }
     sha256_of(path).map_err(at)
 }

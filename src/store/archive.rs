@@ -99,6 +99,26 @@ pub async fn newest_of_kind(db: impl PgExecutor<'_>, kind: &str) -> Result<Optio
     Ok(row.map(|(leaf,)| leaf))
 }
 
+/// The entries among the first `size` that say who signs, or that the log's past was cut: index and leaf bytes, those
+/// whose months were dropped as well.
+pub async fn succession(db: impl PgExecutor<'_>, size: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "select leaf_index, leaf
+           from entry
+          where kind in ('key-rotated', 'epoch-began')
+            and leaf_index < $1
+          union
+         select leaf_index, leaf
+           from succession
+          where leaf_index < $1
+          order by leaf_index",
+    )
+    .bind(stored(size))
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|(index, leaf)| Ok((natural(index)?, leaf))).collect()
+}
+
 /// What was archived, in the order of the log.
 pub async fn archived(db: impl PgExecutor<'_>) -> Result<Vec<Archived>, StoreFault> {
     type Row = (String, i64, i64, String, Vec<u8>, bool);

@@ -36,6 +36,7 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0017" "saved_search";
     "0018" "collector";
     "0020" "change";
+    "0025" "succession";
 };
 
 /// Runs what is pending, as an owner. Waits for another binary that is doing the same; does nothing when it is done.

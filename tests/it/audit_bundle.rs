@@ -21,7 +21,7 @@ use crate::support::{
     TestDb,
     audit::{ORIGIN, decision, log, request, signer},
     database, eventually,
-    ledger::{cli, fill, tamper},
+    ledger::{cli, fill, keep_key, tamper},
 };
 
 #[tokio::test]
@@ -120,19 +120,20 @@ async fn both_verifiers_agree_on_every_way_to_tamper_with_a_bundle() {
     let (db, folder) = (recorded().await, tempfile::tempdir().unwrap());
     let arguments = ["audit", "bundle", "--leaf", "7", "--leaf", "300-301", "--database", &db.auditor_url];
     let sound = cli(&arguments).await.out;
-    let mut table = vec![("as it was".to_owned(), sound.clone().into_bytes(), Some(0))];
-    tampered_lines(&sound, &mut table);
-    tampered_fields(&sound, &mut table);
-    tampered_bytes(&sound, &mut table);
+    let table = tampered(&sound);
 
-    let key = signer().verifier().clone();
+    agree(&table, signer().verifier(), folder.path());
+}
+
+/// Both verifiers say of each file what is expected of it, or at least the same.
+pub fn agree(table: &[(String, Vec<u8>, Option<i32>)], key: &Verifier, folder: &Path) {
     for (nth, (_, bytes, _)) in table.iter().enumerate() {
-        std::fs::write(folder.path().join(nth.to_string()), bytes).unwrap();
+        std::fs::write(folder.join(nth.to_string()), bytes).unwrap();
     }
-    let theirs = python_all(folder.path(), table.len(), &key);
+    let theirs = python_all(folder, table.len(), key);
     let mut unseen = 0;
     for ((what, bytes, expected), theirs) in table.iter().zip(theirs) {
-        let ours = ours(bytes, &key);
+        let ours = ours(bytes, key);
         assert_eq!(ours, theirs, "the binary and the script disagree: {what}");
         match expected {
             Some(expected) => assert_eq!(ours, *expected, "{what}"),
@@ -141,6 +142,15 @@ async fn both_verifiers_agree_on_every_way_to_tamper_with_a_bundle() {
         unseen += usize::from(ours == 2);
     }
     assert!(table.len() > 300 && unseen < table.len() / 2, "{} drills, {unseen} of them unreadable", table.len());
+}
+
+/// A sound file, and every way to tamper with it: what was done, the file, and the exit code if it must be that one.
+pub fn tampered(sound: &str) -> Vec<(String, Vec<u8>, Option<i32>)> {
+    let mut table = vec![("as it was".to_owned(), sound.to_owned().into_bytes(), Some(0))];
+    tampered_lines(sound, &mut table);
+    tampered_fields(sound, &mut table);
+    tampered_bytes(sound, &mut table);
+    table
 }
 
 /// Every line dropped, doubled, swapped with the next, and the file cut before it.
@@ -154,7 +164,8 @@ fn tampered_lines(sound: &str, table: &mut Vec<(String, Vec<u8>, Option<i32>)>) 
         table.push((format!("line {at} dropped"), dropped.concat().into_bytes(), is_text.then_some(0)));
         let mut doubled = lines.clone();
         doubled.insert(at, lines[at]);
-        table.push((format!("line {at} twice"), doubled.concat().into_bytes(), Some(1)));
+        let is_note = lines[at].starts_with("{\"checkpoint\"");
+        table.push((format!("line {at} twice"), doubled.concat().into_bytes(), Some(i32::from(!is_note))));
         if at + 1 < lines.len() {
             let mut swapped = lines.clone();
             swapped.swap(at, at + 1);
@@ -283,20 +294,8 @@ async fn recorded() -> TestDb {
     log.append(load).await.unwrap();
     eventually(async || (log.health().signed == 303).then_some(())).await;
     tasks.stop(Duration::from_secs(20)).await;
-    let key = store::key::KeyRow {
-        id: Uuid::from_u128(7),
-        public: public(signer().verifier()),
-        wrapped: Vec::new(),
-        certificate: None,
-        created_at: Timestamp::from_micros(1),
-    };
-    store::key::insert_active(&db.owner, store::key::KeyPurpose::Checkpoint, &key).await.unwrap();
+    keep_key(&db, &signer(), "active").await;
     db
-}
-
-fn public(verifier: &Verifier) -> Vec<u8> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    STANDARD.decode(verifier.to_string().rsplit('+').next().unwrap()).unwrap()[1..].to_vec()
 }
 
 fn sha256(text: &str) -> String {
@@ -313,7 +312,7 @@ fn ours(bytes: &[u8], key: &Verifier) -> i32 {
 }
 
 /// The exit code of `docs/verify_bundle.py`, and what it printed.
-fn python(arguments: &[&str]) -> (i32, String) {
+pub fn python(arguments: &[&str]) -> (i32, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_bundle.py");
     let output = Command::new("python3").arg(script).args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].concat();

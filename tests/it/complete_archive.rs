@@ -17,6 +17,7 @@ use crate::support::{
     TestDb,
     audit::{ORIGIN, decision, limits, log_at, signer},
     database, eventually,
+    ledger::keep_key,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,9 +42,7 @@ impl Spring {
         let db = database().await;
         let clock = Arc::new(FrozenClock::at(START));
         let (log, tasks) = log_at(&db.pool, clock.clone(), limits()).await;
-        let key = "insert into key (id, purpose, state, public, wrapped, created_at)
-                   values ('00000000-0000-0000-0000-000000000007', 'checkpoint', 'active', $1, '', now())";
-        sqlx::query(key).bind(public_key()).execute(&db.owner).await.unwrap();
+        keep_key(&db, &signer(), "active").await;
         for month in 0..3 {
             let mut writing = tokio::task::JoinSet::new();
             for nth in 0..300 {
@@ -337,10 +336,4 @@ async fn that_it_was_archived_is_in_the_log_with_the_files_hash() {
         .zip(&files)
         .map(|((from, until), file)| (from, until, file.clone(), hash(file)));
     assert_eq!(told.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
-}
-
-/// The public key behind the log's verifier key: a byte for the algorithm, then the key (C2SP signed-note).
-fn public_key() -> Vec<u8> {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
-    BASE64_STANDARD.decode(signer().verifier().to_string().rsplit('+').next().unwrap()).unwrap()[1..].to_vec()
 }

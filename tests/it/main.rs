@@ -22,6 +22,7 @@ mod audit_paused;
 mod audit_proof;
 mod audit_review_cli;
 mod audit_search;
+mod audit_succession;
 mod audit_tlog;
 mod audit_verify;
 mod collector;

@@ -1,7 +1,8 @@
 //! Checks a bundle line by line: no database, no network, constant memory.
 //!
 //! Whoever made the file controls every byte of it. INVARIANT: nothing in it counts before the walk over its lines ends
-//! in the very size and root that a key of the log signed; a key out of the file itself is told apart.
+//! in the very size and root that a key of the log signed; a key out of the file itself is told apart. A later key counts
+//! where an earlier one that counts has signed the entry that names it.
 
 use std::{
     collections::BTreeSet,
@@ -13,10 +14,12 @@ use serde_json::Value;
 
 use super::{Broken, Hex, Line, Proven, Signed, VERSION, cover, named_texts};
 use crate::audit::{
+    Entry,
     canonical::from_canonical,
-    checkpoint::{Checkpoint, Verifier},
+    checkpoint::{Checkpoint, CheckpointFault, Verifier, split},
     entry,
     tree::{Edge, leaf_hash, sha256},
+    verify::chain::Chain,
 };
 
 /// What whoever checks has kept apart from the file.
@@ -39,7 +42,7 @@ pub fn check(file: &mut impl BufRead, kept: &Kept) -> Result<Proven, Broken> {
         ranges: Vec::new(),
         named: BTreeSet::new(),
         texts: BTreeSet::new(),
-        continues: Vec::new(),
+        succession: Vec::new(),
     };
     loop {
         let mut bytes = Vec::new();
@@ -67,14 +70,25 @@ struct Walk<'k> {
     ranges: Vec<Range<u64>>,
     named: BTreeSet<(String, String)>,
     texts: BTreeSet<(String, String)>,
-    continues: Vec<u64>,
+    succession: Vec<(u64, Vec<u8>)>,
 }
 
 /// What the first line gives.
 struct Header {
+    origin: String,
+    note: String,
     signed: Checkpoint,
-    key: Verifier,
-    older: Vec<Checkpoint>,
+    /// Which keys count.
+    chain: Chain,
+    older: Vec<Older>,
+}
+
+/// A checkpoint that was kept.
+struct Older {
+    note: String,
+    stated: Checkpoint,
+    /// Whether the walk came to its size, and then to its root.
+    is_same: Option<bool>,
 }
 
 impl Walk<'_> {
@@ -83,10 +97,11 @@ impl Walk<'_> {
             Line::Bundle { version, .. } if self.line == 1 && version != VERSION => {
                 Err(self.foreign(format!("this is version {version} of the format, known is {VERSION}")))
             }
-            Line::Bundle { origin, keys, checkpoint, .. } if self.line == 1 => self.begin(&origin, &keys, &checkpoint),
+            Line::Bundle { origin, keys, checkpoint, .. } if self.line == 1 => self.begin(origin, &keys, checkpoint),
             _ if self.line == 1 => Err(self.foreign("a bundle begins with its header")),
             Line::Bundle { .. } => Err(self.broken("a second header")),
             Line::Skipped { from, until, hashes } => self.skip(from..until, hashes),
+            Line::Checkpoint { note } => self.vouch(&note),
             Line::Entry { index, leaf } => self.entry(index, &leaf),
             Line::Text { kind, sha256: hash, body } => {
                 if sha256(&[body.as_bytes()]) != hash.0 {
@@ -100,33 +115,48 @@ impl Walk<'_> {
         }
     }
 
-    /// Opens the checkpoint, and those that were kept, with the keys given; without one with those in the file.
-    fn begin(&mut self, origin: &str, keys: &[String], note: &str) -> Result<(), Broken> {
+    /// Reads the checkpoint, and those that were kept; who signed them is asked when all keys are known that count.
+    fn begin(&mut self, origin: String, keys: &[String], note: String) -> Result<(), Broken> {
         let in_file: Vec<Verifier> = keys.iter().filter_map(|key| key.parse().ok()).collect();
         let trusted = if self.kept.keys.is_empty() { &in_file } else { &self.kept.keys };
-        let open = |note: &str, whose: &str| {
-            open(note, trusted).map_err(|what| self.broken(format!("{whose} checkpoint: {what}")))
+        let chain = Chain::of(&origin, trusted, &in_file);
+        let read = |note: &str, whose: &str| {
+            let stated = stated(note).map_err(|what| self.broken(format!("{whose} checkpoint: {what}")))?;
+            match stated.epoch(&origin) {
+                Some(_) => Ok(stated),
+                None => Err(self.broken(format!("{whose} checkpoint names another log"))),
+            }
         };
-        let (signed, key) = open(note, "its")?;
-        if key.name() != origin || signed.epoch(origin).is_none() {
-            return Err(self.broken("it names another log than the key"));
-        }
-        let older = self.kept.checkpoints.iter().map(|note| Ok(open(note, "the kept")?.0));
-        let (older, key) = (older.collect::<Result<_, _>>()?, key.clone());
-        self.header = Some(Header { signed, key, older });
-        self.compare()
+        let signed = read(&note, "its")?;
+        let older = self.kept.checkpoints.iter();
+        let older = older.map(|note| Ok(Older { note: note.clone(), stated: read(note, "the kept")?, is_same: None }));
+        let older = older.collect::<Result<_, _>>()?;
+        self.header = Some(Header { origin, note, signed, chain, older });
+        self.compare();
+        Ok(())
     }
 
-    /// A kept checkpoint of this size must have the root that the walk has come to.
-    fn compare(&mut self) -> Result<(), Broken> {
-        let (size, Some(header)) = (self.edge.size(), &self.header) else { return Ok(()) };
-        if let Some(older) = header.older.iter().find(|older| older.size == size) {
-            if older.root != self.edge.root() {
-                return Err(self.broken(format!("it does not continue the kept checkpoint at {size} entries: a fork")));
-            }
-            self.continues.push(size);
+    /// Notes whether kept checkpoints of this size have the root that the walk has come to.
+    fn compare(&mut self) {
+        let Some(header) = &mut self.header else { return };
+        for older in header.older.iter_mut().filter(|older| older.stated.size == self.edge.size()) {
+            older.is_same = Some(older.stated.root == self.edge.root());
         }
-        Ok(())
+    }
+
+    /// A checkpoint of what has come so far: where a key that counts signed it, the entries that it covers count as well.
+    fn vouch(&mut self, note: &str) -> Result<(), Broken> {
+        let (size, root) = (self.edge.size(), self.edge.root());
+        let Some(header) = &mut self.header else { return Ok(()) };
+        let what = match header.chain.open(note) {
+            Ok(stated) if stated.checkpoint.size == size && stated.checkpoint.root == root => {
+                header.chain.confirm(&stated);
+                return Ok(());
+            }
+            Ok(_) => "the checkpoint is not of what has come before it".to_owned(),
+            Err(what) => format!("the checkpoint: {what}"),
+        };
+        Err(self.broken(what))
     }
 
     fn skip(&mut self, range: Range<u64>, hashes: Vec<Hex>) -> Result<(), Broken> {
@@ -143,7 +173,8 @@ impl Walk<'_> {
                 edge.followed_by(&[hash.0], 1 << height).ok_or_else(|| self.broken("a hash does not fit its place"))?;
         }
         self.edge = edge;
-        self.compare()
+        self.compare();
+        Ok(())
     }
 
     fn entry(&mut self, index: u64, leaf: &str) -> Result<(), Broken> {
@@ -164,11 +195,25 @@ impl Walk<'_> {
             _ if is_full => {}
             _ => self.ranges.push(index..index + 1),
         }
-        self.compare()
+        let kind = entry.pointer("/event/kind").and_then(Value::as_str);
+        if matches!(kind, Some("key-rotated" | "epoch-began")) {
+            self.hear(index, leaf.as_bytes());
+        }
+        self.compare();
+        Ok(())
+    }
+
+    /// An entry that may say who signs, or that the past was cut.
+    fn hear(&mut self, index: u64, leaf: &[u8]) {
+        if let (Some(header), Ok(entry)) = (&mut self.header, Entry::from_leaf(leaf)) {
+            header.chain.hear(index, &entry.event);
+            self.succession.push((index, leaf.to_vec()));
+        }
     }
 
     fn finish(self) -> Result<Proven, Broken> {
-        let Some(Header { signed, key, older }) = self.header else { return Err(self.foreign("the file is empty")) };
+        let Some(mut header) = self.header else { return Err(self.foreign("the file is empty")) };
+        let signed = &header.signed;
         if signed.size != self.edge.size() {
             let what = format!("its lines cover {} entries, {} were signed", self.edge.size(), signed.size);
             return Err(Broken::Whole(what));
@@ -180,21 +225,25 @@ impl Walk<'_> {
         if let Some((kind, hash)) = self.texts.difference(&self.named).next() {
             return Err(Broken::Whole(format!("no entry names the text {kind} {hash}")));
         }
-        if let Some(silent) = older.iter().find(|older| !self.continues.contains(&older.size)) {
-            let what = format!("it says nothing about the kept checkpoint at {} entries", silent.size);
-            return Err(Broken::Silent(what));
-        }
-        let from = if self.kept.keys.is_empty() { Signed::File } else { Signed::Given };
+        let key = header.sign().map_err(Broken::Whole)?;
+        let continues = header.continues()?;
+        let signed = match (self.kept.keys.as_slice(), key.to_string()) {
+            ([], key) => Signed::File(key),
+            (given, text) if given.contains(&key) => Signed::Given(text),
+            (_, key) => Signed::Vouched(key),
+        };
         Ok(Proven {
-            origin: signed.origin,
-            size: signed.size,
-            root: hex::encode(signed.root),
+            origin: header.signed.origin,
+            size: header.signed.size,
+            root: hex::encode(header.signed.root),
             entries: self.entries,
             ranges: self.ranges,
             texts_named: self.named.len() as u64,
             texts: self.texts.len() as u64,
-            continues: self.continues,
-            signed: from(key.to_string()),
+            continues,
+            cuts: header.chain.cuts().to_vec(),
+            signed,
+            succession: self.succession,
         })
     }
 
@@ -207,19 +256,52 @@ impl Walk<'_> {
     }
 }
 
-fn open<'k>(note: &str, keys: &'k [Verifier]) -> Result<(Checkpoint, &'k Verifier), String> {
-    let mut fault = "there is no key to check it with".to_owned();
-    for key in keys {
-        match key.open(note) {
-            Ok(checkpoint) => return Ok((checkpoint, key)),
-            Err(why) => fault = why.to_string(),
+impl Header {
+    /// The key that counts and signed what the walk came to.
+    fn sign(&mut self) -> Result<Verifier, String> {
+        let stated = self.chain.open(&self.note).map_err(|what| format!("its checkpoint: {what}"))?;
+        if stated.by.iter().any(|key| key.name() != self.origin) {
+            return Err("it names another log than the key".to_owned());
         }
+        self.chain.confirm(&stated);
+        let key = stated.by.into_iter().find(|key| self.chain.counts(key));
+        key.ok_or_else(|| "it is signed by a key that no key given has vouched for".to_owned())
     }
-    Err(fault)
+
+    /// The sizes of the kept checkpoints that the walk came through. All that it did not come through must be lost by a
+    /// cut that somebody accepted.
+    fn continues(&mut self) -> Result<Vec<u64>, Broken> {
+        let (mut continues, mut silent) = (Vec::new(), None);
+        for Older { note, stated, is_same } in std::mem::take(&mut self.older) {
+            let opened = self.chain.open(&note);
+            let opened = opened.map_err(|what| Broken::Whole(format!("the kept checkpoint: {what}")))?;
+            let size = stated.size;
+            let fork = format!("it does not continue the kept checkpoint at {size} entries: a fork");
+            match is_same {
+                Some(true) => {
+                    self.chain.confirm(&opened);
+                    continues.push(size);
+                }
+                None | Some(false) if self.chain.is_forgiven(&opened) => {}
+                Some(false) => return Err(Broken::Whole(fork)),
+                None => {
+                    silent =
+                        Some(Broken::Silent(format!("it says nothing about the kept checkpoint at {size} entries")))
+                }
+            }
+        }
+        self.chain.finish().map_err(|broken| Broken::Whole(broken.to_string()))?;
+        silent.map_or(Ok(continues), Err)
+    }
+}
+
+/// What a note states, whoever signed it.
+fn stated(note: &str) -> Result<Checkpoint, CheckpointFault> {
+    split(note)?.0.parse()
 }
 
 /// In bytes. Texts of rules are the longest lines.
 const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
 /// How many ranges a report names.
-const MOST_RANGES: usize = 100;
+const MOST_RANGES: usize = 10_000;

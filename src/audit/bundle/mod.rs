@@ -7,6 +7,7 @@
 
 mod check;
 mod proven;
+mod succession;
 mod write;
 
 use std::ops::Range;
@@ -46,6 +47,11 @@ pub enum Line {
         until: u64,
         /// One for each subtree of [`cover`].
         hashes: Vec<Hex>,
+    },
+    /// A signed note about the entries before it, by which an older key vouches for a newer one.
+    Checkpoint {
+        /// The note: its size is where the walk is.
+        note: String,
     },
     /// An entry.
     Entry {
@@ -104,6 +110,12 @@ impl Selection {
             }
         }
         Self(merged)
+    }
+
+    /// These entries as well.
+    #[must_use]
+    pub fn and(&self, indexes: impl IntoIterator<Item = u64>) -> Self {
+        Self::of(self.0.iter().cloned().chain(indexes.into_iter().map(|index| index..index + 1)))
     }
 
     /// The ranges.

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::audit::verify::Cut;
+
 /// What holds, given that the key is the log's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proven {
@@ -15,7 +17,7 @@ pub struct Proven {
     pub root: String,
     /// How many entries of the file are in it, unchanged and at their places.
     pub entries: u64,
-    /// Which, as ranges; only the first hundred.
+    /// Which, as ranges; only the first ten thousand.
     pub ranges: Vec<Range<u64>>,
     /// How many texts these entries name.
     pub texts_named: u64,
@@ -23,8 +25,20 @@ pub struct Proven {
     pub texts: u64,
     /// How many entries the older trees had that this one continues.
     pub continues: Vec<u64>,
+    /// Where the log's past was cut, and who accepted that.
+    pub cuts: Vec<Cut>,
     /// By which key, and where it is from.
     pub signed: Signed,
+    /// The entries that say who signs, or that the past was cut: index and leaf bytes.
+    #[serde(skip)]
+    pub succession: Vec<(u64, Vec<u8>)>,
+}
+
+impl Proven {
+    /// Whether these entries are all in the file.
+    pub fn covers(&self, entries: &Range<u64>) -> bool {
+        self.ranges.iter().any(|range| range.start <= entries.start && entries.end <= range.end)
+    }
 }
 
 /// Whose word it is.
@@ -33,6 +47,8 @@ pub struct Proven {
 pub enum Signed {
     /// A key that was given.
     Given(String),
+    /// A key for which, in the file, one that was given vouches.
+    Vouched(String),
     /// A key out of the file itself: whoever wrote the file may have made it.
     File(String),
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{BundleFault, Hex, Line, Selection, VERSION, cover, named_texts};
+use super::{BundleFault, Hex, Line, Selection, VERSION, cover, named_texts, succession::Succession};
 use crate::{
     audit::{
         proof,
@@ -24,6 +24,8 @@ use crate::{
 /// checks can compare the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Continued {
+    /// Which life of the log it is from.
+    pub epoch: u64,
     /// How many entries the older tree has.
     pub size: u64,
     /// Its root.
@@ -44,7 +46,7 @@ pub struct Written {
 }
 
 /// Writes the entries of `selection` with their proof up to `signed`, a checkpoint of the log `origin`, and the texts
-/// that they name. After a fault, what was written means nothing.
+/// that they name; besides, what leads from every older key to the newest. After a fault, what was written means nothing.
 pub async fn write(
     db: &mut PgConnection,
     selection: &Selection,
@@ -57,7 +59,9 @@ pub async fn write(
         let what = format!("no checkpoint covers entry {} yet: the newest is at {}", selection.end() - 1, signed.size);
         return Err(BundleFault::Beyond(what));
     }
-    let mut pen = Pen::new(out, older);
+    let succession = Succession::of(db, signed).await?;
+    let selection = &selection.and(succession.leaves.keys().copied());
+    let mut pen = Pen::new(out, older, succession, signed.epoch);
     let (origin, keys, checkpoint) = (origin.to_owned(), keys.to_vec(), signed.note.clone());
     pen.line(&Line::Bundle { version: VERSION, origin, keys, checkpoint })?;
     for stretch in stretches(selection) {
@@ -79,6 +83,8 @@ pub async fn write(
 struct Pen<'o, W> {
     out: &'o mut W,
     older: &'o [Continued],
+    succession: Succession,
+    epoch: u64,
     digest: Context,
     bytes: u64,
     edge: Edge,
@@ -87,9 +93,9 @@ struct Pen<'o, W> {
 }
 
 impl<'o, W: Write> Pen<'o, W> {
-    fn new(out: &'o mut W, older: &'o [Continued]) -> Self {
+    fn new(out: &'o mut W, older: &'o [Continued], succession: Succession, epoch: u64) -> Self {
         let (digest, edge) = (Context::new(&SHA256), Edge::default());
-        Self { out, older, digest, bytes: 0, edge, entries: 0, named: BTreeSet::new() }
+        Self { out, older, succession, epoch, digest, bytes: 0, edge, entries: 0, named: BTreeSet::new() }
     }
 
     fn line(&mut self, line: &Line) -> Result<(), BundleFault> {
@@ -105,15 +111,17 @@ impl<'o, W: Write> Pen<'o, W> {
         let gaps: Vec<Vec<Range<u64>>> =
             starts.zip(ranges).map(|(start, range)| self.stops(start..range.start)).collect();
         let mut covers = proof::covers(db, &gaps.concat()).await?.into_iter();
-        let wanted: Vec<u64> = ranges.iter().cloned().flatten().collect();
+        let kept = |index: &u64| self.succession.leaves.contains_key(index);
+        let wanted: Vec<u64> = ranges.iter().cloned().flatten().filter(|index| !kept(index)).collect();
         let mut leaves = entry::leaves(db, &wanted).await?.into_iter();
         for (gaps, range) in gaps.into_iter().zip(ranges) {
             gaps.into_iter().zip(covers.by_ref()).try_for_each(|(gap, hashes)| self.skip(gap, hashes))?;
             for index in range.clone() {
-                match leaves.next() {
-                    Some((found, leaf)) if found == index => self.entry(index, leaf)?,
-                    _ => return Err(BundleFault::Gone(index)),
-                }
+                let leaf = match self.succession.leaves.remove(&index) {
+                    Some(leaf) => Some(leaf),
+                    None => leaves.next().filter(|(found, _)| *found == index).map(|(_, leaf)| leaf),
+                };
+                self.entry(index, leaf.ok_or(BundleFault::Gone(index))?)?;
             }
         }
         Ok(())
@@ -121,8 +129,8 @@ impl<'o, W: Write> Pen<'o, W> {
 
     /// A range in parts that end where an older tree did.
     fn stops(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let mut ends: Vec<u64> =
-            self.older.iter().map(|older| older.size).filter(|size| range.contains(size)).collect();
+        let sizes = self.older.iter().map(|older| older.size).chain(self.succession.notes.keys().copied());
+        let mut ends: Vec<u64> = sizes.filter(|size| range.contains(size)).collect();
         ends.push(range.end);
         ends.sort_unstable();
         let starts = std::iter::once(range.start).chain(ends.clone());
@@ -136,30 +144,37 @@ impl<'o, W: Write> Pen<'o, W> {
             edge = edge.followed_by(&[*hash], 1 << height).ok_or_else(fault)?;
         }
         self.edge = edge;
-        self.compare()?;
         let hashes = hashes.into_iter().map(Hex).collect();
-        self.line(&Line::Skipped { from: range.start, until: range.end, hashes })
+        self.line(&Line::Skipped { from: range.start, until: range.end, hashes })?;
+        self.arrive()
     }
 
-    /// An older tree that ends here must be this one.
-    fn compare(&self) -> Result<(), BundleFault> {
-        let here = self.edge.size();
-        match self.older.iter().find(|older| older.size == here && older.root != self.edge.root()) {
-            None => Ok(()),
-            Some(_) => Err(BundleFault::Unsound(format!("the log does not continue the checkpoint at {here} entries"))),
+    /// An older tree that ends here must be this one, unless it is of a life of the log that has ended. Adds the notes
+    /// by which a key vouches here for the next.
+    fn arrive(&mut self) -> Result<(), BundleFault> {
+        let (here, root) = (self.edge.size(), self.edge.root());
+        let differs = |older: &&Continued| older.size == here && older.epoch >= self.epoch && older.root != root;
+        if self.older.iter().any(|older| differs(&older)) {
+            return Err(BundleFault::Unsound(format!("the log does not continue the checkpoint at {here} entries")));
         }
+        for (stated, note) in self.succession.notes.remove(&here).unwrap_or_default() {
+            if stated.as_slice() == root {
+                self.line(&Line::Checkpoint { note })?;
+            }
+        }
+        Ok(())
     }
 
     fn entry(&mut self, index: u64, leaf: Vec<u8>) -> Result<(), BundleFault> {
         let unsound = |_| BundleFault::Unsound(format!("entry {index} is not readable"));
         self.edge.append(leaf_hash(&leaf));
-        self.compare()?;
         let leaf = String::from_utf8(leaf).map_err(|fault| unsound(fault.to_string()))?;
         let entry: Value =
             serde_json::from_str(leaf.get(1..).unwrap_or_default()).map_err(|fault| unsound(fault.to_string()))?;
         self.named.extend(named_texts(&entry).map(|(kind, hash)| (kind, hash.to_owned())));
         self.entries += 1;
-        self.line(&Line::Entry { index, leaf })
+        self.line(&Line::Entry { index, leaf })?;
+        self.arrive()
     }
 
     /// Adds the texts that entries named and the database has; how many.

@@ -13,7 +13,7 @@ use crate::audit::{
 };
 
 /// See the head of this file.
-pub(super) struct Chain {
+pub(in crate::audit) struct Chain {
     origin: String,
     trusted: Vec<Verifier>,
     /// Keys that may have signed, and that nobody has vouched for yet.
@@ -56,18 +56,18 @@ pub struct Cut {
 
 /// A checkpoint that some key signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stated {
+pub(in crate::audit) struct Stated {
     /// What it states.
-    pub(super) checkpoint: Checkpoint,
+    pub(in crate::audit) checkpoint: Checkpoint,
     /// In which epoch.
-    pub(super) epoch: u64,
+    pub(in crate::audit) epoch: u64,
     /// The keys that signed it, of those that are known.
-    pub(super) by: Vec<Verifier>,
+    pub(in crate::audit) by: Vec<Verifier>,
 }
 
 impl Chain {
     /// The log `origin`: `trusted` keys count at once, `strangers` only once one of them has vouched.
-    pub(super) fn of(origin: &str, trusted: &[Verifier], strangers: &[Verifier]) -> Self {
+    pub(in crate::audit) fn of(origin: &str, trusted: &[Verifier], strangers: &[Verifier]) -> Self {
         let strangers = strangers.iter().filter(|key| !trusted.contains(key)).cloned().collect();
         Self {
             origin: origin.to_owned(),
@@ -83,7 +83,7 @@ impl Chain {
     }
 
     /// What `note` states, if a known key signed it.
-    pub(super) fn open(&self, note: &str) -> Result<Stated, String> {
+    pub(in crate::audit) fn open(&self, note: &str) -> Result<Stated, String> {
         let (mut by, mut stated) = (Vec::new(), None);
         let mut fault = "there is no key to check it with".to_owned();
         for key in self.trusted.iter().chain(&self.strangers) {
@@ -102,10 +102,12 @@ impl Chain {
     }
 
     /// An entry that may matter here: who signs from now on, or that the past was cut.
-    pub(super) fn hear(&mut self, index: u64, event: &Event) {
+    pub(in crate::audit) fn hear(&mut self, index: u64, event: &Event) {
         match event {
             Event::KeyRotated { retired, active } => {
                 if let (Ok(retired), Ok(active)) = (retired.parse(), active.parse()) {
+                    self.know(&retired);
+                    self.know(&active);
                     self.rotations.push(Rotation { index, retired, active });
                 }
             }
@@ -124,7 +126,7 @@ impl Chain {
     }
 
     /// The entries give what is stated. True: a trusted key says so.
-    pub(super) fn confirm(&mut self, stated: &Stated) -> bool {
+    pub(in crate::audit) fn confirm(&mut self, stated: &Stated) -> bool {
         if !stated.by.iter().any(|key| self.trusted.contains(key)) {
             for key in &stated.by {
                 if self.unvouched.iter().all(|(known, _)| known != key) {
@@ -152,7 +154,12 @@ impl Chain {
     }
 
     /// The entries contradict what is stated, or do not reach so far. Kept until the end if a cut can explain it.
-    pub(super) fn contradict(&mut self, stated: Stated, broken: Broken, newest_epoch: u64) -> Result<(), Broken> {
+    pub(in crate::audit) fn contradict(
+        &mut self,
+        stated: Stated,
+        broken: Broken,
+        newest_epoch: u64,
+    ) -> Result<(), Broken> {
         if stated.epoch >= newest_epoch {
             return Err(broken);
         }
@@ -161,7 +168,7 @@ impl Chain {
     }
 
     /// Nothing may be left unexplained.
-    pub(super) fn finish(&mut self) -> Result<(), Broken> {
+    pub(in crate::audit) fn finish(&mut self) -> Result<(), Broken> {
         for (stated, broken) in std::mem::take(&mut self.conflicts) {
             if !self.is_forgiven(&stated) {
                 return Err(broken);
@@ -177,12 +184,25 @@ impl Chain {
         }
     }
 
+    /// Whether a key was trusted from the beginning, or is vouched for by now.
+    pub(in crate::audit) fn counts(&self, key: &Verifier) -> bool {
+        self.trusted.contains(key)
+    }
+
     /// Where the log's past was cut.
-    pub(super) fn cuts(&self) -> &[Cut] {
+    pub(in crate::audit) fn cuts(&self) -> &[Cut] {
         &self.cuts
     }
 
-    fn is_forgiven(&self, stated: &Stated) -> bool {
+    /// A key that an entry names may have signed; whether it counts is another question.
+    fn know(&mut self, key: &Verifier) {
+        if !self.trusted.contains(key) && !self.strangers.contains(key) {
+            self.strangers.push(key.clone());
+        }
+    }
+
+    /// Whether somebody has accepted that what is stated is lost.
+    pub(in crate::audit) fn is_forgiven(&self, stated: &Stated) -> bool {
         let Some(cut) = self.cuts.iter().find(|cut| cut.epoch > stated.epoch) else { return false };
         let Checkpoint { size, root, .. } = &stated.checkpoint;
         let is_covered = *size < cut.published || *size == cut.published && hex::encode(root) == cut.root;

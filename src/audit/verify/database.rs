@@ -1,7 +1,11 @@
 //! Folds the log in a database, page by page, up to the head that it had when verification began.
 //! Needs the auditor's role. A log that grows meanwhile is no finding.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -35,6 +39,33 @@ pub struct Anchors {
     pub checkpoints: Vec<String>,
     /// Signed notes from where checkpoints are published.
     pub published: Vec<String>,
+    /// What archives hold of the entries that are no longer in the database.
+    pub archived: Bodies,
+}
+
+/// Bodies of archived entries, as far as they matter here: those that say who signs, or that the past was cut.
+#[derive(Clone, Debug, Default)]
+pub struct Bodies {
+    /// The entries that were looked through.
+    pub ranges: Vec<Range<u64>>,
+    /// Leaf bytes of those that matter, by index.
+    pub leaves: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Bodies {
+    /// The first stretch below `size` that was not looked through.
+    fn unheard(&self, size: u64) -> Option<Range<u64>> {
+        let mut ranges = self.ranges.clone();
+        ranges.sort_by_key(|range| range.start);
+        let mut heard = 0;
+        for range in ranges {
+            if range.start > heard {
+                return Some(heard..range.start.min(size)).filter(|gap| !gap.is_empty());
+            }
+            heard = heard.max(range.end);
+        }
+        (heard < size).then_some(heard..size)
+    }
 }
 
 /// Verifies the log in a database. `progress` hears how many entries of how many are done.
@@ -60,7 +91,7 @@ pub async fn database(
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
-        Err(Stop::Fault(fault)) => return Err(fault.into()),
+        Err(Stop::Fault(fault)) => return Err(fault),
     };
     let (checkpoints, signed, recorded_at) = fold.tally();
     let gaps =
@@ -87,7 +118,7 @@ pub async fn database(
 /// Why the walk ended early.
 enum Stop {
     Found(Broken),
-    Fault(StoreFault),
+    Fault(VerifyFault),
 }
 
 impl From<Broken> for Stop {
@@ -98,7 +129,7 @@ impl From<Broken> for Stop {
 
 impl From<StoreFault> for Stop {
     fn from(fault: StoreFault) -> Self {
-        Self::Fault(fault)
+        Self::Fault(fault.into())
     }
 }
 
@@ -117,6 +148,8 @@ async fn walk(
             _ => beyond.push(note.clone()),
         }
     }
+    let mut bodies: BTreeMap<u64, Vec<u8>> = archive::succession(&mut *db, archived).await?.into_iter().collect();
+    bodies.extend(anchors.archived.leaves.clone());
     let mut last_checkpoint = (0, Uuid::nil());
     while fold.size() < head.size {
         progress(fold.size(), head.size);
@@ -133,7 +166,7 @@ async fn walk(
         while fold.size() < target {
             if fold.size() < archived {
                 for _ in fold.size()..target.min(archived).min(fold.size() + ENTRIES) {
-                    fold.archived()?;
+                    fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
                 }
                 compare_tiles(db, fold).await?;
                 continue;
@@ -150,7 +183,12 @@ async fn walk(
     fold.finish()?;
     expect_archived(db, archived).await?;
     look_beyond(db, fold, head, last_checkpoint, beyond).await?;
-    Ok(fold.settle()?)
+    fold.settle().map_err(|broken| match anchors.archived.unheard(archived) {
+        None => Stop::Found(broken),
+        Some(Range { start, end }) => {
+            Stop::Fault(VerifyFault::Unheard { what: broken.to_string(), from: start, last: end - 1 })
+        }
+    })
 }
 
 /// The log must say itself that everything before `first` was archived. All of its entries and columns were found good

@@ -204,12 +204,21 @@ impl Fold {
     }
 
     /// The next entry, whose body was archived: only the hash that its batch lists is there.
-    pub(super) fn archived(&mut self) -> Result<(), Broken> {
+    /// `body` is what was kept of it elsewhere.
+    pub(super) fn archived(&mut self, body: Option<&[u8]>) -> Result<(), Broken> {
         let index = self.tree.size();
         let Some(batch) = self.announced.front() else { return Err(missing(index)) };
         let nth = usize::try_from(index - batch.step.parent_size.unwrap_or(0)).unwrap_or(usize::MAX);
         let Some(hash) = batch.hashes.get(nth).copied() else { return Err(missing(index)) };
         self.recorded_at = Some(batch.step.head.recorded_at);
+        if let Some(body) = body {
+            if leaf_hash(body) != hash {
+                return Err(Broken::leaf(index, "it was archived, and what was kept of it has other bytes"));
+            }
+            if let Ok(entry) = Entry::from_leaf(body) {
+                self.chain.hear(index, &entry.event);
+            }
+        }
         self.tree.append(hash, &mut self.complete);
         if self.tree.size() == batch.step.head.size {
             self.end_batch()?;

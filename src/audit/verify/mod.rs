@@ -4,13 +4,13 @@
 //! Whoever owns the database may have changed any row. What holds against them is a checkpoint and a verifier key that
 //! were kept elsewhere; everything stored beside the entries only narrows down where they differ.
 
-mod chain;
+pub(in crate::audit) mod chain;
 mod database;
 mod fold;
 mod report;
 
 pub use chain::Cut;
-pub use database::{Anchors, database};
+pub use database::{Anchors, Bodies, database};
 pub use report::{Broken, Place, Report, Trust};
 
 use crate::store::StoreFault;
@@ -21,6 +21,19 @@ pub enum VerifyFault {
     /// It could not be read.
     #[error(transparent)]
     Store(#[from] StoreFault),
+    /// What would explain a checkpoint may stand in entries that were archived and are not given.
+    #[error(
+        "{what}; the entries {from} to {last} were archived, and one of them may explain it: give their archives \
+         (--archive)"
+    )]
+    Unheard {
+        /// What is unexplained.
+        what: String,
+        /// The first entry whose body is not there.
+        from: u64,
+        /// The last one of these.
+        last: u64,
+    },
     /// There is no log here.
     #[error("this database holds no audit log")]
     NoLog,

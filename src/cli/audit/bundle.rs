@@ -72,9 +72,10 @@ impl FromStr for Leaves {
 
 impl Bundle {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
-        let older: Vec<Continued> = self.checkpoints.iter().map(|file| older(file)).collect::<Result<_, _>>()?;
         let mut db = self.database.connect().await?;
         let head = head::newest(&mut db).await.map_err(CliFault::could_not_look)?;
+        let older = self.checkpoints.iter().map(|file| older(file, &head.origin));
+        let older: Vec<Continued> = older.collect::<Result<_, _>>()?;
         let signed = match self.size {
             None => checkpoint::newest(&mut db).await,
             Some(size) => checkpoint::at(&mut db, size).await,
@@ -150,11 +151,12 @@ async fn put(
 }
 
 /// What a note states that was kept in a file. Who signed it is asked when the bundle is verified.
-fn older(file: &Path) -> Result<Continued, CliFault> {
+fn older(file: &Path, origin: &str) -> Result<Continued, CliFault> {
     let note = kept_note(file)?;
     let text = note.split_once("\n\n").map_or("", |(text, _)| text);
     let stated: Checkpoint = format!("{text}\n").parse().map_err(|fault| at(file, &fault))?;
-    Ok(Continued { size: stated.size, root: stated.root })
+    let epoch = stated.epoch(origin).ok_or_else(|| at(file, &"it is a checkpoint of another log"))?;
+    Ok(Continued { epoch, size: stated.size, root: stated.root })
 }
 
 fn part_of(file: &Path) -> Result<PathBuf, CliFault> {

@@ -16,7 +16,7 @@ use super::{
         CliFault, Ending,
         output::{Format, Paint, remark, say, say_json},
     },
-    inert, shown,
+    cut_line, inert, shown,
 };
 use crate::{
     audit::{
@@ -59,6 +59,10 @@ pub(super) struct SoundArchive {
     pub(super) entries: u64,
     /// The checkpoint that proves them.
     pub(super) note: String,
+    /// Which entries.
+    pub(super) ranges: Vec<Range<u64>>,
+    /// Those of them that say who signs, or that the past was cut.
+    pub(super) succession: Vec<(u64, Vec<u8>)>,
 }
 
 /// Checks an archive: by itself, and by what the log in the database says of it. The inner error is what is wrong.
@@ -81,11 +85,13 @@ pub(super) async fn look_into(
     };
     let sha256 = sha256_of(path).map_err(|fault| at(&fault))?;
     let recorded = archive::archived(db).await.map_err(CliFault::could_not_look)?;
-    let known = recorded.iter().find(|one| proven.ranges.first() == Some(&(one.from..one.until)));
+    let holds = |one: &&archive::Archived| proven.covers(&(one.from..one.until));
+    let known = recorded.iter().find(holds);
     if known.is_some_and(|known| known.sha256 != sha256) {
         return Ok(Err("it is not the file that was recorded when these entries were archived (SHA-256)".to_owned()));
     }
-    Ok(Ok(SoundArchive { entries: proven.entries, note }))
+    let Proven { entries, ranges, succession, .. } = proven;
+    Ok(Ok(SoundArchive { entries, note, ranges, succession }))
 }
 
 fn tell(proven: &Proven) {
@@ -97,8 +103,14 @@ fn tell(proven: &Proven) {
     for size in &proven.continues {
         say(format_args!("  continues    the log as it was at {size} entries"));
     }
+    for cut in &proven.cuts {
+        say(cut_line(cut));
+    }
     match &proven.signed {
         Signed::Given(key) => say(format_args!("  signed by    {}, the key that was given", inert(key))),
+        Signed::Vouched(key) => {
+            say(format_args!("  signed by    {}, for which the key vouches that was given", inert(key)));
+        }
         Signed::File(key) => {
             say(format_args!("  signed by    {}, a key out of the file itself", inert(key)));
             remark("The key came from the file itself, so whoever wrote the file may have made it. Give --key.");

@@ -28,7 +28,10 @@ use super::{
     output::{Paint, paint},
 };
 use crate::{
-    audit::checkpoint::{Verifier, note_of_file},
+    audit::{
+        checkpoint::{Verifier, note_of_file},
+        verify::Cut,
+    },
     store::key::{self, KeyPurpose},
 };
 use {
@@ -150,6 +153,15 @@ async fn log_keys(db: &mut PgConnection, origin: &str) -> Result<Vec<String>, Cl
     let publics = key::publics(db, KeyPurpose::Checkpoint).await.map_err(CliFault::could_not_look)?;
     let keys = publics.into_iter().filter_map(|public| Verifier::new(origin, public.try_into().ok()?).ok());
     Ok(keys.map(|key| key.to_string()).collect())
+}
+
+/// A line about a place where the log's past was cut.
+fn cut_line(cut: &Cut) -> String {
+    let Cut { epoch, size, published, by, why, .. } = cut;
+    let (by, why) = (inert(by), inert(why));
+    format!(
+        "  epoch {epoch:<7}from entry {size}, accepted by {by}: {why}; {published} entries were published before that"
+    )
 }
 
 /// Coloured where the answer goes to a person.

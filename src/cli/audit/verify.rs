@@ -12,9 +12,9 @@ use super::{
         CliFault, Ending,
         output::{Format, Paint, remark, say, say_json},
     },
-    LogDatabase,
+    LogDatabase, cut_line,
     evidence::{look_into, verify_bundle},
-    inert, kept_note,
+    kept_note,
     progress::Progress,
     shown,
 };
@@ -63,13 +63,15 @@ impl Verify {
         }
         let mut db = self.database.connect().await?;
         let mut checked = 0;
-        let mut anchors = Anchors { keys: self.keys, checkpoints, published };
+        let mut anchors = Anchors { keys: self.keys, checkpoints, published, ..Anchors::default() };
         for file in &self.archives {
             match look_into(&mut db, file, &anchors.keys).await? {
                 Ok(archive) => {
                     checked += archive.entries;
                     // The tree that proves the archive must be the tree of this database.
                     anchors.checkpoints.push(archive.note);
+                    anchors.archived.ranges.extend(archive.ranges);
+                    anchors.archived.leaves.extend(archive.succession);
                 }
                 Err(why) => {
                     say(format_args!("{} {}: {why}", shown(Paint::Red, "broken:"), file.display()));
@@ -119,9 +121,7 @@ fn tell(report: &Report, checked: u64) {
     let published = if report.published > 0 { format!(" ({} published)", report.published) } else { String::new() };
     say(format_args!("  checkpoints  {}{published}, up to entry {}", report.checkpoints, report.signed));
     for cut in &report.cuts {
-        let lost = format!("{} entries were published before that", cut.published);
-        let (by, why) = (inert(&cut.by), inert(&cut.why));
-        say(format_args!("  epoch {:<7}from entry {}, accepted by {by}: {why}; {lost}", cut.epoch, cut.size));
+        say(cut_line(cut));
     }
     if report.trust == Trust::Stored {
         remark(

@@ -16,7 +16,7 @@ use bailiwick::{
     },
     model::{BrokerId, SystemClock, SystemEntropy, Timestamp, Verdict},
 };
-use rewriting::{Reach, claim_rotation, keep_key, rewrite, rewrite_tiles, sign, sign_anew};
+use rewriting::{Reach, claim_rotation, rewrite, rewrite_tiles, sign, sign_anew};
 use table::{
     Broker::{self, Refuses, Starts},
     DRILLS, REWRITTEN, Rewriting,
@@ -27,7 +27,7 @@ use crate::support::{
     TestDb,
     audit::{ORIGIN, decision, limits, log, signer},
     database,
-    ledger::{Said, cli, tamper},
+    ledger::{Said, cli, keep_key, tamper},
 };
 
 #[tokio::test(flavor = "multi_thread")]

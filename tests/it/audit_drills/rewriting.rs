@@ -9,7 +9,6 @@ use bailiwick::{
         entry::{between, following},
     },
 };
-use sqlx::AssertSqlSafe;
 
 use crate::support::{TestDb, audit::signer};
 
@@ -108,18 +107,4 @@ async fn rewrite_heads(db: &TestDb, index: u64, reach: Reach) {
                 .unwrap();
         }
     }
-}
-
-/// Puts the public half of `key` where the broker keeps its own.
-pub async fn keep_key(db: &TestDb, key: &CheckpointSigner, state: &str) {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
-    let verifier = key.verifier().to_string();
-    let public = BASE64_STANDARD.decode(verifier.splitn(3, '+').nth(2).unwrap()).unwrap();
-    let insert = format!(
-        "insert into key (id, purpose, state, public, wrapped, created_at)
-         values ('{}', 'checkpoint', '{state}', '\\x{}', '', now())",
-        key.key(),
-        hex::encode(&public[1..])
-    );
-    sqlx::raw_sql(AssertSqlSafe(insert)).execute(&db.owner).await.unwrap();
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bailiwick::{audit::Log, model::Verdict};
+use bailiwick::{
+    audit::{Log, checkpoint::CheckpointSigner},
+    model::Verdict,
+};
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::{
@@ -39,6 +42,20 @@ pub async fn fill(log: &Log, size: u64) {
 /// What a superuser does to the database.
 pub async fn tamper(db: &TestDb, statement: &str) {
     db.owner.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+}
+
+/// Puts the public half of `key` where the broker keeps its own.
+pub async fn keep_key(db: &TestDb, key: &CheckpointSigner, state: &str) {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    let verifier = key.verifier().to_string();
+    let public = BASE64_STANDARD.decode(verifier.splitn(3, '+').nth(2).unwrap()).unwrap();
+    let insert = format!(
+        "insert into key (id, purpose, state, public, wrapped, created_at)
+         values ('{}', 'checkpoint', '{state}', '\\x{}', '', now())",
+        key.key(),
+        hex::encode(&public[1..])
+    );
+    sqlx::raw_sql(AssertSqlSafe(insert)).execute(&db.owner).await.unwrap();
 }
 
 /// What a command printed, and its exit code.
