@@ -19,6 +19,7 @@ pub fn measure() {
     let broker = BrokerId::random(&SystemEntropy);
     let entry = |draft: Draft| {
         let Draft { caller, event, happened_at, request } = draft;
+        let caller = caller.map(|caller| caller.to_caller());
         let recorded_at = Timestamp::from_micros(1_800_000_000_000_000);
         Entry { broker, caller, event, happened_at, recorded_at, request, salt: Salt([7; 16]) }
     };

@@ -11,7 +11,7 @@ use super::{
     pending::{Debt, Pending},
 };
 use crate::{
-    audit::{Draft, Event, Log, Receipt},
+    audit::{Asker, Draft, Event, Log, Receipt},
     model::{Action, Caller, Clock, Context, Decision, RequestId, Verdict},
     store::feed::Feed,
 };
@@ -41,7 +41,7 @@ pub struct Permit {
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// Whose stream it is.
-    pub caller: Caller,
+    pub caller: Asker,
     /// What it does.
     pub action: Action,
     context: Context,
@@ -85,7 +85,8 @@ impl Gate {
     /// May `caller` do `action`? Returns only after the answer is in the log; a caller who goes away meanwhile leaves a
     /// `not-forwarded` entry behind. INVARIANT: nothing is waited for between the receipt and the permit, so a receipt is
     /// either in a permit, whose drop is recorded, or still with the log, which records that nobody took it.
-    pub async fn ask(&self, caller: &Caller, request: RequestId, action: Action) -> Result<Permit, Refusal> {
+    pub async fn ask(&self, caller: impl Into<Asker>, request: RequestId, action: Action) -> Result<Permit, Refusal> {
+        let caller = caller.into();
         let unavailable = |why| {
             Counters::bump(&self.0.counters.unavailable);
             Refusal::Unavailable { why, request }
@@ -94,8 +95,8 @@ impl Gate {
             return Err(unavailable("the revocation feed is stale"));
         }
         let rules = self.0.live.rules();
-        let context = judge::circumstances(caller, self.0.clock.now());
-        let decision = judge::judge(&rules, caller, &action, &context);
+        let context = judge::circumstances(&caller, self.0.clock.now());
+        let decision = judge::judge(&rules, &caller, &action, &context);
         let draft = Draft {
             caller: Some(caller.clone()),
             event: Event::Decision {
@@ -113,7 +114,7 @@ impl Gate {
         match decision.verdict {
             Verdict::Allow => {
                 Counters::bump(&self.0.counters.allowed);
-                let standing = Standing { caller: caller.clone(), action, context };
+                let standing = Standing { caller, action, context };
                 Ok(self.permit(standing, receipt, request))
             }
             Verdict::StepUp => {
@@ -145,7 +146,7 @@ impl Gate {
 
     /// What the holder of `permit` may see of the log, which they may read.
     pub fn reader(&self, permit: &Permit) -> Reader {
-        Reader::new(self.0.live.rules(), permit.standing.caller.clone(), permit.standing.context.clone())
+        Reader::new(self.0.live.rules(), permit.standing.caller.to_caller(), permit.standing.context.clone())
     }
 
     /// The rules in force, and what is wrong with newer ones.
@@ -188,7 +189,7 @@ impl Permit {
     /// Uses the permit up: the pieces to act on, and what is owed to the log for having them.
     pub fn spend(self) -> (Caller, Action, Pending) {
         let Standing { caller, action, .. } = Standing::clone(&self.standing);
-        (caller, action, self.pending)
+        (caller.to_caller(), action, self.pending)
     }
 
     /// The same for what is done for every request: nothing is copied.

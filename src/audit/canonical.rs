@@ -4,6 +4,7 @@
 //! after they were written, and most objects already are.
 
 mod members;
+mod object;
 mod text;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser};
 
 use members::Members;
+pub(super) use object::write_object;
 use text::{is_escaped, text};
 
 /// Why bytes are not canonical, or a value has no canonical form.
@@ -121,6 +123,12 @@ impl Begun<'_, '_> {
 
     /// A member whose key is a field's name: a word of our own, with nothing in it that needs an escape.
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), CanonicalFault> {
+        let start = self.name(name);
+        self.value(start, Cow::Borrowed(name), value)
+    }
+
+    /// Writes a field's name, and says where it begins.
+    fn name(&mut self, name: &'static str) -> usize {
         debug_assert!(!name.bytes().any(is_escaped), "{name}");
         self.next();
         let (start, out) = (self.writer.out.len(), &mut *self.writer.out);
@@ -128,7 +136,7 @@ impl Begun<'_, '_> {
         out.push(b'"');
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
-        self.value(start, Cow::Borrowed(name), value)
+        start
     }
 
     fn value<T>(&mut self, start: usize, key: Cow<'static, str>, value: &T) -> Result<(), CanonicalFault>

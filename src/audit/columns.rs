@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::{Entry, Event};
-use crate::model::{Action, Attributes, CredentialId, LoginId, PortalAction, RequestId, Timestamp};
+use crate::model::{Action, Attributes, BrokerId, Caller, CredentialId, LoginId, PortalAction, RequestId, Timestamp};
 
 /// The typed columns beside a leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,25 +34,34 @@ pub struct Columns {
 impl Columns {
     /// Derives the columns from the entry.
     pub fn of(entry: &Entry) -> Self {
-        let caller = entry.caller.as_ref();
+        let Entry { broker, caller, event, happened_at, recorded_at, request, .. } = entry;
+        Self::of_parts(*broker, caller.as_ref(), event, *happened_at, *recorded_at, *request)
+    }
+
+    /// The same, from the parts of an entry that has not been put together.
+    pub(super) fn of_parts(
+        broker: BrokerId,
+        caller: Option<&Caller>,
+        event: &Event,
+        happened_at: Timestamp,
+        recorded_at: Timestamp,
+        request: Option<RequestId>,
+    ) -> Self {
+        let credential = event.credential().or(caller.and_then(|caller| caller.presented.credential()));
         Self {
-            happened_at: entry.happened_at,
-            recorded_at: entry.recorded_at,
-            kind: entry.event.kind(),
-            broker: entry.broker.uuid(),
-            request: entry.request.map(RequestId::uuid),
+            happened_at,
+            recorded_at,
+            kind: event.kind(),
+            broker: broker.uuid(),
+            request: request.map(RequestId::uuid),
             person: caller.map(|caller| caller.person.uuid()),
-            login: entry.event.login().or(caller.map(|caller| caller.login)).map(LoginId::uuid),
-            credential: entry
-                .event
-                .credential()
-                .or(caller.and_then(|caller| caller.presented.credential()))
-                .map(CredentialId::uuid),
-            verdict: match &entry.event {
+            login: event.login().or(caller.map(|caller| caller.login)).map(LoginId::uuid),
+            credential: credential.map(CredentialId::uuid),
+            verdict: match event {
                 Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
                 _ => None,
             },
-            target: entry.event.target().map(|target| printable(shortened(&target))),
+            target: event.target().map(storable),
         }
     }
 }
@@ -81,9 +90,19 @@ impl Event {
     }
 }
 
+/// `target`, made shorter and printable where it is not.
+fn storable(target: String) -> String {
+    let is_plain = target.len() <= LONGEST_TARGET && target.bytes().all(is_plain);
+    if is_plain { target } else { printable(shortened(&target)) }
+}
+
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
+}
+
 /// `text` with nothing in it that moves a cursor, turns a line around or stops Postgres, which has no NUL.
 pub fn printable(text: &str) -> String {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if text.bytes().all(is_plain) {
         return text.to_owned();
     }
     let is_bidi = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

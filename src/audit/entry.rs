@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use super::columns::{Columns, summary};
 pub use super::event::{ClosedBy, Event, SignInStep};
 
+use super::Asker;
 use super::canonical::{CanonicalFault, from_canonical, write_canonical};
 use crate::model::{BrokerId, Caller, RequestId, Timestamp};
 
@@ -39,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// Who asked, where that is known.
-    pub caller: Option<Caller>,
+    pub caller: Option<Asker>,
     /// What happened.
     pub event: Event,
     /// When it happened.
@@ -72,4 +73,4 @@ impl Entry {
 }
 
 /// Longer than most leaves are, in bytes.
-const USUAL_LENGTH: usize = 1_536;
+pub(super) const USUAL_LENGTH: usize = 1_536;

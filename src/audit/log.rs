@@ -232,8 +232,8 @@ impl Drop for Waiting<'_> {
     /// A receipt that came too late to be taken permits nothing, and the log has to say so.
     fn drop(&mut self) {
         self.answer.close();
-        if let Ok((receipt, entry)) = self.answer.try_recv() {
-            self.shared.close_unused(&receipt, &entry);
+        if let Ok((_, opened)) = self.answer.try_recv() {
+            self.shared.close_unused(opened);
         }
     }
 }

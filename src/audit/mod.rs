@@ -3,6 +3,7 @@
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
 pub mod archive;
+mod asker;
 pub mod bundle;
 pub mod canonical;
 mod change;
@@ -34,6 +35,7 @@ mod unstamped;
 pub mod verify;
 mod writer;
 
+pub use asker::Asker;
 pub use columns::{printable, summary};
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
 pub use log::{Changing, Health, Limits, Log, State};

@@ -9,10 +9,13 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use super::{Receipt, Unrecorded, unstamped::Unstamped};
+use super::{
+    Receipt, Unrecorded,
+    unstamped::{Opened, Unstamped},
+};
 
-/// What a waiting caller is told: the receipt, and the entry again, in case that nobody takes it.
-pub(super) type Answer = (Receipt, Unstamped);
+/// What a waiting caller is told: the receipt, and what it permits, in case that nobody takes it.
+pub(super) type Answer = (Receipt, Option<Opened>);
 
 /// An entry on its way.
 pub(super) struct Queued {

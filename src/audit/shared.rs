@@ -12,14 +12,15 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    Draft, Entry, Event, Limits, Receipt, State, Unrecorded,
+    Draft, Event, Limits, Receipt, State, Unrecorded,
     entry::Salt,
     gap::Gap,
     position::Position,
     queue::{Open, Queue, Queued},
+    search::Lately,
     signer::{Signed, Signers},
     tree::Hash,
-    unstamped::Unstamped,
+    unstamped::{Opened, Unstamped},
 };
 use crate::{
     model::{BrokerId, Clock, Entropy, Timestamp},
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) queue: Queue,
     pub(super) open: Open,
+    /// What was appended here and is not in the search index yet.
+    pub(super) lately: Lately,
     salts: std::sync::Mutex<Vec<Salt>>,
     pub(super) gap: Gap,
     /// Held while a batch is built on the position and committed, by this process alone.
@@ -78,6 +81,7 @@ impl Shared {
             limits,
             queue: Queue::default(),
             open: Open::default(),
+            lately: Lately::default(),
             salts: std::sync::Mutex::default(),
             gap: Gap::default(),
             head: watch::channel(position.acknowledged()).0,
@@ -192,26 +196,25 @@ impl Shared {
     /// who waits.
     pub(super) fn arrive(&self, position: &mut Position, after: Position, start: u64, entries: Vec<Queued>) {
         *position = after;
+        let mut lately = self.lately.begin(position.epoch);
         self.head.send_replace(position.acknowledged());
         for (leaf_index, Queued { entry, reply }) in (start..).zip(entries) {
             self.open.see(&entry, leaf_index);
-            let Some(reply) = reply else { continue };
-            let receipt = Receipt::new(position.epoch, leaf_index, position.recorded_at);
-            if let Err((receipt, entry)) = reply.send((receipt, entry)) {
-                self.close_unused(&receipt, &entry);
+            if let Some(reply) = reply {
+                let receipt = Receipt::new(position.epoch, leaf_index, position.recorded_at);
+                if let Err((_, opened)) = reply.send((receipt, entry.opened())) {
+                    self.close_unused(opened);
+                }
             }
+            lately.add(leaf_index, position.recorded_at, entry.len(), entry.said);
         }
     }
 
     /// Says of a decision that is in the log after all, but whose caller had given up, that nothing was forwarded.
-    pub(super) fn close_unused(&self, receipt: &Receipt, entry: &Unstamped) {
-        if !entry.opens() {
-            return;
-        }
-        if let Ok(Entry { caller, request, .. }) = Entry::from_leaf(&entry.leaf(receipt.recorded_at())) {
-            let event = Event::NotForwarded { why: "the caller was refused before this was recorded".to_owned() };
-            self.note(Draft { caller, event, happened_at: self.clock.now(), request });
-        }
+    pub(super) fn close_unused(&self, opened: Option<Opened>) {
+        let Some(Opened { caller, request }) = opened else { return };
+        let event = Event::NotForwarded { why: "the caller was refused before this was recorded".to_owned() };
+        self.note(Draft { caller, event, happened_at: self.clock.now(), request: Some(request) });
     }
 }
 

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{ChangeFault, Draft, Entry, Event, change::append_within, shared::Shared};
+use super::{Asker, ChangeFault, Draft, Entry, Event, change::append_within, shared::Shared};
 use crate::{
     model::{BrokerId, Timestamp},
     store::{StoreFault, broker, broker::BrokerRow, entry::open_decisions},
@@ -85,7 +85,7 @@ async fn is_clean(shared: &Shared, of: BrokerId, seen_at: Timestamp, now: Timest
 fn unknown_outcome(leaf: &[u8], of: BrokerId, now: Timestamp) -> Result<Draft, StoreFault> {
     let decision = Entry::from_leaf(leaf).map_err(|_| StoreFault::Malformed { what: "a leaf" })?;
     let Entry { caller, request, .. } = decision;
-    Ok(Draft { caller, event: Event::UnknownOutcome { of }, happened_at: now, request })
+    Ok(Draft { caller: caller.map(Asker::from), event: Event::UnknownOutcome { of }, happened_at: now, request })
 }
 
 /// Since when each broker's row has not changed, by our own watch.

@@ -2,14 +2,14 @@
 //! whatever batch they end up in. INVARIANT: the leaf bytes that come out are exactly those of [`Entry::leaf`].
 
 use super::{
-    Draft, Entry,
-    canonical::CanonicalFault,
-    entry::{Columns, Salt},
+    Asker, Draft, Event,
+    canonical::{CanonicalFault, write_object},
+    entry::{Columns, Salt, USUAL_LENGTH, VERSION},
 };
-use crate::model::{BrokerId, Timestamp};
+use crate::model::{BrokerId, RequestId, Timestamp};
 
 /// An entry that lacks only the instant of its recording, which one batch shares and which may change on a retry.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Unstamped {
     /// The leaf bytes, with 0 for the instant.
     leaf: Vec<u8>,
@@ -17,6 +17,22 @@ pub(super) struct Unstamped {
     stamp: usize,
     /// The columns; `recorded_at` is the stamp's.
     pub(super) columns: Columns,
+    /// What it says, for those who would otherwise have to read the bytes.
+    pub(super) said: Said,
+}
+
+/// What an entry says, as it was said.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) caller: Option<Asker>,
+    pub(super) event: Event,
+}
+
+/// Something that was permitted, and that another entry must say the end of.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) caller: Option<Asker>,
+    pub(super) request: RequestId,
 }
 
 impl Unstamped {
@@ -24,16 +40,27 @@ impl Unstamped {
     pub(super) fn of(draft: Draft, broker: BrokerId, salt: Salt) -> Result<Self, CanonicalFault> {
         let Draft { caller, event, happened_at, request } = draft;
         let recorded_at = Timestamp::from_micros(0);
-        let entry = Entry { broker, caller, event, happened_at, recorded_at, request, salt };
-        let leaf = entry.leaf()?;
-        // The keys after it are `request` and `salt`, whose values are ids and hex: their length is known.
-        let after = if entry.request.is_some() { AFTER_WITH_REQUEST } else { AFTER };
-        let stamp = leaf.len().checked_sub(after + 1).ok_or(CanonicalFault::Form)?;
-        if leaf.get(..=stamp).is_some_and(|before| before.ends_with(STAMP)) {
-            Ok(Self { stamp, columns: Columns::of(&entry), leaf })
-        } else {
-            Err(CanonicalFault::Form)
+        let (mut leaf, mut stamp) = (Vec::with_capacity(USUAL_LENGTH), 0);
+        leaf.push(VERSION);
+        // The members of `Entry`, in the order of their names.
+        write_object(&mut leaf, |entry| {
+            entry.member("broker", &broker)?;
+            match &caller {
+                Some(caller) => entry.written("caller", caller.canonical()?),
+                None => entry.member("caller", &())?,
+            }
+            entry.member("event", &event)?;
+            entry.member("happened_at", &happened_at)?;
+            entry.member("recorded_at", &recorded_at)?;
+            stamp = entry.len() - 1;
+            entry.member("request", &request)?;
+            entry.member("salt", &salt)
+        })?;
+        if leaf.get(stamp) != Some(&b'0') {
+            return Err(CanonicalFault::Form);
         }
+        let columns = Columns::of_parts(broker, caller.as_deref(), &event, happened_at, recorded_at, request);
+        Ok(Self { leaf, stamp, columns, said: Said { caller, event } })
     }
 
     /// The leaf bytes of the entry recorded at `recorded_at`.
@@ -46,7 +73,13 @@ impl Unstamped {
         leaf
     }
 
-    /// Whether it permits something, so that another entry must say what became of it.
+    /// What it permits, if it permits something, so that another entry must say what became of it.
+    pub(super) fn opened(&self) -> Option<Opened> {
+        let request = self.columns.request.filter(|_| self.opens())?;
+        Some(Opened { caller: self.said.caller.clone(), request: RequestId::from_uuid(request) })
+    }
+
+    /// Whether it permits something.
     pub(super) fn opens(&self) -> bool {
         self.columns.kind == "decision" && self.columns.verdict == Some("allow") && self.columns.request.is_some()
     }
@@ -62,21 +95,12 @@ impl Unstamped {
     }
 }
 
-/// The key before the instant of recording, with the stand-in for it.
-const STAMP: &[u8] = br#","recorded_at":0"#;
-
-/// How many bytes follow the instant of an entry without a request: `,"request":null,"salt":"…"}`.
-const AFTER: usize = br#","request":null,"salt":""}"#.len() + 32;
-
-/// The same with a request, whose id is 36 letters in quotes.
-const AFTER_WITH_REQUEST: usize = AFTER - "null".len() + 38;
-
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{audit::Event, model::RequestId};
+    use crate::audit::Entry;
 
     fn refused(target: &str) -> Draft {
         let event = Event::Refused {

@@ -125,7 +125,7 @@ impl Issuer {
             serial: Some(hex::encode(&serial)),
             not_after,
         };
-        let draft = Draft { caller: Some(caller.clone()), event, happened_at: now, request: Some(id) };
+        let draft = Draft { caller: Some(caller.into()), event, happened_at: now, request: Some(id) };
         let ((), _receipt) = self
             .log
             .append_within(move |db| {
@@ -168,7 +168,7 @@ pub async fn revoke(
 ) -> Result<bool, CredentialFault> {
     const NOT_YET: &str = "credential that was not revoked yet";
     let draft = Draft {
-        caller: by.map(|(caller, _)| caller.clone()),
+        caller: by.map(|(caller, _)| caller.into()),
         event: Event::CredentialRevoked { credential, cause: cause.to_owned() },
         happened_at: now,
         request: by.map(|(_, request)| request),

@@ -109,7 +109,7 @@ impl CommandLines {
             not_after: row.expires_at,
         };
         let caller = caller_of(row, Presented::Token(id), Scope::Portal, visit.address);
-        let draft = Draft { caller: Some(caller), event, happened_at: now, request: Some(visit.request) };
+        let draft = Draft { caller: Some(caller.into()), event, happened_at: now, request: Some(visit.request) };
         let ((), _receipt) = self
             .log
             .append_within(move |db| {

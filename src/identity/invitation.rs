@@ -37,7 +37,8 @@ impl Invitations {
         };
         pending.sent();
         let by = caller.person;
-        let draft = |event, at| Draft { caller: Some(caller.clone()), event, happened_at: at, request: Some(request) };
+        let draft =
+            |event, at| Draft { caller: Some((&caller).into()), event, happened_at: at, request: Some(request) };
         let result = self.keep(&person, Some(by), draft).await;
         pending.answered(if result.is_ok() { 200 } else { 503 });
         result

@@ -15,6 +15,7 @@ use aws_lc_rs::digest;
 use uuid::Uuid;
 
 use crate::{
+    audit::Asker,
     model::{Caller, Presented, Timestamp},
     store::feed::{Feed, Noted},
 };
@@ -41,7 +42,7 @@ enum Kind {
 
 /// A caller, and the instants between which nothing about them need be looked up.
 pub(super) struct Found {
-    pub(super) caller: Caller,
+    pub(super) caller: Asker,
     pub(super) since: Timestamp,
     pub(super) until: Timestamp,
 }
@@ -98,13 +99,16 @@ impl Known {
     }
 
     /// Who showed this before, as they come now from `address`, if that still holds.
-    pub(super) fn caller(&self, shown: &Shown, now: Timestamp, address: IpAddr) -> Option<Caller> {
+    pub(super) fn caller(&self, shown: &Shown, now: Timestamp, address: IpAddr) -> Option<Asker> {
         let parts = self.0.as_ref()?;
         let mut all = parts.found();
-        let entry = all.get(shown)?;
-        let Found { caller, since, until } = &entry.found;
+        let entry = all.get_mut(shown)?;
+        let Found { caller, since, until } = &mut entry.found;
         if *since <= now && now < *until && parts.feed.holds(&entry.noted, &entry.hangs_on) {
-            return Some(Caller { address, ..caller.clone() });
+            if caller.address != address {
+                *caller = Caller { address, ..caller.to_caller() }.into();
+            }
+            return Some(caller.clone());
         }
         all.remove(shown);
         None

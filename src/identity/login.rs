@@ -159,7 +159,7 @@ impl Logins {
                     let person = person::admit(&mut *db, new_person, handle, &identity, now).await?;
                     new.person = person.id;
                     login::insert(db, &new).await?;
-                    step.caller = Some(first_caller(&person, &new, address));
+                    step.caller = Some(first_caller(&person, &new, address).into());
                     Ok((person, vec![step]))
                 })
             })
@@ -234,7 +234,7 @@ impl Logins {
         let now = self.clock.now();
         let Some(row) = login::login(&self.pool, id).await? else { return Ok(false) };
         let ended = Draft {
-            caller: by.map(|(caller, _)| caller.clone()),
+            caller: by.map(|(caller, _)| caller.into()),
             event: Event::LoginEnded { login: id, owner: row.identity, cause: cause.to_owned() },
             happened_at: now,
             request: by.map(|(_, request)| request),
@@ -287,7 +287,7 @@ pub(super) fn sign_in_step(
     now: Timestamp,
 ) -> Draft {
     Draft {
-        caller: caller.cloned(),
+        caller: caller.map(Into::into),
         event: Event::SignIn {
             step,
             provider: provider.cloned(),

@@ -16,6 +16,7 @@ use super::{
     session::LOGIN,
 };
 use crate::{
+    audit::Asker,
     config,
     credential::x509::Facts,
     model::{AppName, AssuranceLevel, Caller, Clock, LoginId, Presented, Scope, Timestamp},
@@ -98,7 +99,7 @@ impl Callers {
     }
 
     /// The caller of an app session, by the value of its cookie.
-    pub async fn from_app_cookie(&self, cookie: &str, app: &AppName, address: IpAddr) -> Result<Caller, NotPresented> {
+    pub async fn from_app_cookie(&self, cookie: &str, app: &AppName, address: IpAddr) -> Result<Asker, NotPresented> {
         let shown = Shown::app_cookie(cookie);
         if let Some(caller) = self.known.caller(&shown, self.clock.now(), address)
             && caller.scope.is_app(app)
@@ -115,13 +116,14 @@ impl Callers {
             return Err(NotPresented::Revoked);
         }
         let row = self.live_and_whole(found.login).await?;
-        let caller = caller_of(&row, Presented::AppSession(found.id), Scope::App { app: app.clone() }, address);
+        let caller =
+            Asker::from(caller_of(&row, Presented::AppSession(found.id), Scope::App { app: app.clone() }, address));
         self.known.remember(shown, noted, self.found(&row, &caller, row.expires_at));
         Ok(caller)
     }
 
     /// The caller of a client certificate, DER, whose signature and possession TLS has checked.
-    pub async fn from_certificate(&self, der: &[u8], address: IpAddr) -> Result<Caller, NotPresented> {
+    pub async fn from_certificate(&self, der: &[u8], address: IpAddr) -> Result<Asker, NotPresented> {
         let (shown, now) = (Shown::certificate(der), self.clock.now());
         if let Some(caller) = self.known.caller(&shown, now, address) {
             return Ok(caller);
@@ -140,13 +142,13 @@ impl Callers {
         }
         let row = self.unrevoked(&found, now).await?;
         let until = found.not_after.min(facts.not_after);
-        let caller = caller_of(&row, Presented::Certificate(found.id), found.scope, address);
+        let caller = Asker::from(caller_of(&row, Presented::Certificate(found.id), found.scope, address));
         self.known.remember(shown, noted, self.found(&row, &caller, until));
         Ok(caller)
     }
 
     /// The caller of a bearer token.
-    pub async fn from_token(&self, token: &str, address: IpAddr) -> Result<Caller, NotPresented> {
+    pub async fn from_token(&self, token: &str, address: IpAddr) -> Result<Asker, NotPresented> {
         let shown = Shown::token(token);
         if let Some(caller) = self.known.caller(&shown, self.clock.now(), address) {
             return Ok(caller);
@@ -154,14 +156,14 @@ impl Callers {
         let noted = self.known.note();
         let found = credential::token(&self.pool, shown.hash()).await?.ok_or(NotPresented::Unknown)?;
         let row = self.unrevoked(&found, self.clock.now()).await?;
-        let caller = caller_of(&row, Presented::Token(found.id), found.scope, address);
+        let caller = Asker::from(caller_of(&row, Presented::Token(found.id), found.scope, address));
         self.known.remember(shown, noted, self.found(&row, &caller, found.not_after));
         Ok(caller)
     }
 
     /// The caller that `row` and what was shown make, and until when nothing need be looked up again: at the first of
     /// its limits, and when its use is to be noted.
-    fn found(&self, row: &LoginRow, caller: &Caller, until: Timestamp) -> Found {
+    fn found(&self, row: &LoginRow, caller: &Asker, until: Timestamp) -> Found {
         let idle = row.active_at.plus(self.limits.idle);
         let until = until.min(row.expires_at).min(idle).min(row.active_at.plus(ACTIVITY));
         Found { caller: caller.clone(), since: self.clock.now(), until }

@@ -191,7 +191,7 @@ impl Passkeys {
         };
         let id = new.id;
         let enrolled = Draft {
-            caller: Some(caller.clone()),
+            caller: Some(caller.into()),
             event: Event::Enrolled { passkey: id, first: true, rp_id: self.rp_id.to_string() },
             happened_at: now,
             request: Some(visit.request),

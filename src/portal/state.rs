@@ -99,7 +99,8 @@ impl PortalState {
     pub fn would_allow(&self, permit: &Permit, action: Action) -> bool {
         let mut standing = Standing::clone(&permit.standing());
         if let Action::Web(web) = &action {
-            standing.caller.scope = Scope::App { app: web.app.clone() };
+            let scope = Scope::App { app: web.app.clone() };
+            standing.caller = Caller { scope, ..standing.caller.to_caller() }.into();
         }
         standing.action = action;
         self.gate.still_allows(&standing)

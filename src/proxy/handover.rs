@@ -143,7 +143,7 @@ async fn end(door: &WebDoor, caller: &Caller) -> Result<(), ChangeFault> {
 
 fn step(door: &WebDoor, caller: &Caller, step: SignInStep) -> Draft {
     Draft {
-        caller: Some(caller.clone()),
+        caller: Some(caller.into()),
         event: Event::SignIn {
             step,
             provider: Some(caller.identity.provider.clone()),

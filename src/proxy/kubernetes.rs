@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Refusal},
-    audit::Refused,
+    audit::{Asker, Refused},
     config,
     identity::NotPresented,
     listener::{Peer, RequestBody, ResponseBody, Service},
@@ -84,7 +84,7 @@ impl KubernetesDoor {
         self.pass(permit, Came { headers: parts.headers, body, connection }, id).await
     }
 
-    async fn caller(&self, peer: &Peer) -> Result<Caller, NotPresented> {
+    async fn caller(&self, peer: &Peer) -> Result<Asker, NotPresented> {
         let certificate = peer.certificate.as_ref().ok_or(NotPresented::Nothing)?;
         self.rooms.callers.from_certificate(certificate, peer.address).await
     }

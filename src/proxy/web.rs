@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Refusal},
-    audit::{Refused, summary},
+    audit::{Asker, Refused, summary},
     config::{self, Portal},
     identity::NotPresented,
     listener::{Peer, RequestBody, ResponseBody, Service},
@@ -164,7 +164,7 @@ impl WebDoor {
         address: IpAddr,
     ) -> Response<ResponseBody> {
         let caller = self.caller(headers, address).await.ok();
-        self.note(caller.as_ref(), unfit.check, &unfit.why, address, request);
+        self.note(caller.as_deref(), unfit.check, &unfit.why, address, request);
         problem(unfit.status, &unfit.why, Some(request), None)
     }
 
@@ -181,7 +181,7 @@ impl WebDoor {
         self.rooms.refusals.note(caller, refused);
     }
 
-    async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, NotPresented> {
+    async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Asker, NotPresented> {
         let cookie = cookies::one(headers, cookies::APP_SESSION).ok_or(NotPresented::Nothing)?;
         self.rooms.callers.from_app_cookie(cookie, &self.app, address).await
     }

@@ -11,6 +11,8 @@ use crate::model::Timestamp;
 /// How far the log and its index go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
+    /// The epoch of the log.
+    pub epoch: u64,
     /// How many leaves the log has.
     pub size: u64,
     /// How many blocks are indexed, from the first on.
@@ -79,15 +81,17 @@ pub enum Order {
 
 /// How far the log and its index go, as of one instant.
 pub async fn extent(db: impl PgExecutor<'_>) -> Result<Extent, StoreFault> {
-    let (size, blocks, oldest): (Option<i64>, i64, Option<i64>) = sqlx::query_as(
-        "select (select size from head order by epoch desc, size desc limit 1),
+    let (epoch, size, blocks, oldest): (Option<i64>, Option<i64>, i64, Option<i64>) = sqlx::query_as(
+        "select head.epoch, head.size,
                 (select coalesce(max(block) + 1, 0) from search_block),
-                (select min(leaf_index) from entry)",
+                (select min(leaf_index) from entry)
+           from (select) as one
+           left join (select epoch, size from head order by epoch desc, size desc limit 1) as head on true",
     )
     .fetch_one(db)
     .await?;
-    let size = natural(size.unwrap_or(0))?;
-    Ok(Extent { size, blocks: natural(blocks)?, oldest: oldest.map_or(Ok(size), natural)? })
+    let (epoch, size) = (natural(epoch.unwrap_or(0))?, natural(size.unwrap_or(0))?);
+    Ok(Extent { epoch, size, blocks: natural(blocks)?, oldest: oldest.map_or(Ok(size), natural)? })
 }
 
 /// Takes the right to index until this transaction ends. False: somebody else has it.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::support::{
     TestDb,
-    audit::{ORIGIN, decision, log, request, signer},
+    audit::{ORIGIN, caller, decision, log, request, signer},
     database, eventually,
     ledger::{cli, fill, keep_key, tamper},
 };
@@ -283,7 +283,9 @@ async fn recorded() -> TestDb {
     let rules = PolicyVersion { entities: hashes[0].clone(), policies: hashes[1].clone(), schema: hashes[2].clone() };
     for n in 700_000..700_002 {
         let mut draft = decision(n, Verdict::Allow);
-        draft.caller.as_mut().unwrap().identity.name = "\u{e9}\u{1f511}\u{7f}\u{1}\n\"\\\u{2028}\u{202e}<b>".into();
+        let mut hostile = caller();
+        hostile.identity.name = "\u{e9}\u{1f511}\u{7f}\u{1}\n\"\\\u{2028}\u{202e}<b>".into();
+        draft.caller = Some(hostile.into());
         if let Event::Decision { policy, .. } = &mut draft.event {
             policy.clone_from(&rules);
         }

@@ -100,7 +100,7 @@ async fn an_app_cookie_opens_its_own_app_and_nothing_else() {
     let caller = with_app_session(&db, &wiki, "cookie").await;
 
     let found = callers.from_app_cookie("cookie", &wiki, HOME).await.unwrap();
-    assert_eq!((found.login, found.scope), (caller.login, Scope::App { app: wiki.clone() }));
+    assert_eq!((found.login, found.scope.clone()), (caller.login, Scope::App { app: wiki.clone() }));
     let Presented::AppSession(id) = found.presented else { panic!("{:?}", found.presented) };
 
     assert!(matches!(callers.from_app_cookie("cookie", &other, HOME).await, Err(NotPresented::WrongScope)));
@@ -201,7 +201,7 @@ async fn a_certificate_counts_by_its_issuer_its_key_its_row_and_its_login() {
 
     let good = ca.leaf(&serial, &key, until);
     let found = callers.from_certificate(&good, HOME).await.unwrap();
-    assert_eq!((found.presented, found.scope, found.login), (Presented::Certificate(id), scope, caller.login));
+    assert_eq!((found.presented, found.scope.clone(), found.login), (Presented::Certificate(id), scope, caller.login));
 
     let unknown = [
         ("another authority", Ca::new("theirs").leaf(&serial, &key, until)),

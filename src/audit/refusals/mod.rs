@@ -20,7 +20,7 @@ pub use tally::network;
 use tally::{Key, Tally};
 use tokio::time::sleep;
 
-use super::{Draft, Event, Log, columns::printable};
+use super::{Asker, Draft, Event, Log, columns::printable};
 use crate::model::{Caller, Clock, RequestId};
 
 /// Notes refusals in the log. Cheap to clone.
@@ -77,7 +77,7 @@ impl Refusals {
             target: refused.target.to_owned(),
             address: refused.address.to_string(),
         };
-        self.0.log.note(Draft { caller: caller.cloned(), event, happened_at: now, request: refused.request });
+        self.0.log.note(Draft { caller: caller.map(Asker::from), event, happened_at: now, request: refused.request });
     }
 
     /// How many refusals there were since the start.

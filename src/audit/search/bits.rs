@@ -31,6 +31,12 @@ impl Bits {
         both
     }
 
+    pub(super) fn or(self, other: Self) -> Self {
+        let mut either = self;
+        either.0.iter_mut().zip(other.0).for_each(|(word, with)| *word |= with);
+        either
+    }
+
     pub(super) fn count(self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
     }

@@ -6,12 +6,16 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{Connection as _, PgConnection};
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{bits::BLOCK, block::index};
+use super::{
+    bits::BLOCK,
+    block::index,
+    lately::{Lately, Recent},
+};
 use crate::{
     audit::shared::Shared,
     model::Timestamp,
     store::{
-        StoreFault,
+        StoreFault, entry,
         search::{self, NewBlock},
     },
 };
@@ -29,6 +33,11 @@ pub enum Turn {
 
 /// Indexes up to `most` of the complete blocks that come next, in one transaction.
 pub async fn take_turn(db: &mut PgConnection, most: u64) -> Result<Turn, StoreFault> {
+    take_turn_knowing(&Lately::default(), db, most).await
+}
+
+/// The same, reading only those leaves that were not kept `lately`.
+async fn take_turn_knowing(lately: &Lately, db: &mut PgConnection, most: u64) -> Result<Turn, StoreFault> {
     let mut transaction = db.begin().await?;
     if !search::take_turn(&mut *transaction).await? {
         return Ok(Turn::Taken);
@@ -39,7 +48,8 @@ pub async fn take_turn(db: &mut PgConnection, most: u64) -> Result<Turn, StoreFa
         return Ok(Turn::Complete);
     }
     for block in extent.blocks..until {
-        let new = derive(&mut transaction, block).await?;
+        let leaves = (block * BLOCK, (block + 1) * BLOCK);
+        let new = derive_knowing(lately.take(extent.epoch, leaves), &mut transaction, block).await?;
         search::insert(&mut transaction, &new).await?;
     }
     transaction.commit().await?;
@@ -48,13 +58,38 @@ pub async fn take_turn(db: &mut PgConnection, most: u64) -> Result<Turn, StoreFa
 
 /// What the index has to hold about `block`, from the leaves.
 pub(super) async fn derive(db: &mut PgConnection, block: u64) -> Result<NewBlock, StoreFault> {
+    derive_knowing(Vec::new(), db, block).await
+}
+
+async fn derive_knowing(known: Vec<Recent>, db: &mut PgConnection, block: u64) -> Result<NewBlock, StoreFault> {
     let before = match block.checked_sub(1) {
         Some(before) => search::blocks_at(&mut *db, &[before]).await?.first().map(|row| row.last_recorded_at),
         None => None,
     };
-    let leaves = search::leaves_between(db, block * BLOCK, (block + 1) * BLOCK).await?;
-    let indexing = spawn_blocking(move || index(block, &leaves, before.unwrap_or(Timestamp::from_micros(0))));
+    let leaves = unknown(&known, db, (block * BLOCK, (block + 1) * BLOCK)).await?;
+    let before = before.unwrap_or(Timestamp::from_micros(0));
+    let indexing = spawn_blocking(move || index(block, known, &leaves, before));
     indexing.await.map_err(|_| StoreFault::Malformed { what: "a block of the log" })
+}
+
+/// Those of the leaves `from..until` that are not `known`.
+async fn unknown(
+    known: &[Recent],
+    db: &mut PgConnection,
+    (from, until): (u64, u64),
+) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    let missing = missing(known, from, until);
+    match missing.len() as u64 {
+        0 => Ok(Vec::new()),
+        BLOCK => search::leaves_between(db, from, until).await,
+        _ => entry::leaves(db, &missing).await,
+    }
+}
+
+/// Which of the leaves `from..until` are not `known`, which is in order.
+fn missing(known: &[Recent], from: u64, until: u64) -> Vec<u64> {
+    let mut known = known.iter().map(|recent| recent.leaf_index).peekable();
+    (from..until).filter(|leaf| known.next_if_eq(leaf).is_none()).collect()
 }
 
 /// Follows the log. Runs until it is dropped.
@@ -83,7 +118,7 @@ pub(in crate::audit) async fn follow(shared: Arc<Shared>) {
 
 async fn turn(shared: &Shared) -> Result<Turn, StoreFault> {
     let mut db = shared.pool.acquire().await?;
-    take_turn(&mut db, AT_ONCE).await
+    take_turn_knowing(&shared.lately, &mut db, AT_ONCE).await
 }
 
 /// Few, so that a turn is a short transaction.

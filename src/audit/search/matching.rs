@@ -30,7 +30,7 @@ impl Terms {
     fn are_in(&self, entry: &Entry) -> bool {
         let mut missing: Vec<&(Field, String)> = self.wanted.iter().collect();
         if !missing.is_empty() {
-            terms(entry, &mut |field, value| missing.retain(|term| term.0 != field || term.1 != value));
+            terms(entry.into(), &mut |field, value| missing.retain(|term| term.0 != field || term.1 != value));
         }
         missing.is_empty()
     }
@@ -57,7 +57,7 @@ impl Search {
             match Uuid::parse_str(who) {
                 Ok(person) => wanted.push((Field::Who, person.to_string())),
                 Err(_) if who.contains('/') => wanted.push((Field::Who, who.clone())),
-                Err(_) => wanted.extend(words(who).map(|word| (Field::Name, word))),
+                Err(_) => wanted.extend(words(who).map(|word| (Field::Name, word.into_owned()))),
             }
         }
         let what = self.what.iter().flat_map(|what| what.split_whitespace());
@@ -68,7 +68,7 @@ impl Search {
             are_all &= rest.is_empty();
             wanted.push((Field::Place, prefix.to_owned()));
             // The words of a place come first among an entry's words, so none of these was left out.
-            wanted.extend(words(rest).take(MOST_OF_A_PLACE).map(|word| (Field::Word, word)));
+            wanted.extend(words(rest).take(MOST_OF_A_PLACE).map(|word| (Field::Word, word.into_owned())));
         }
         wanted.extend(self.verdict.map(|verdict| (Field::Verdict, verdict.as_str().to_owned())));
         wanted.extend(self.rule.iter().map(|rule| (Field::Rule, rule.clone())));
@@ -80,14 +80,14 @@ impl Search {
         }
         wanted.extend(self.credential.map(|id| (Field::Credential, id.to_string())));
         wanted.extend(self.login.map(|id| (Field::Login, id.to_string())));
-        wanted.extend(self.text.iter().flat_map(|text| words(text)).map(|word| (Field::Word, word)));
+        wanted.extend(self.text.iter().flat_map(|text| words(text)).map(|word| (Field::Word, word.into_owned())));
         Terms { wanted, are_all }
     }
 }
 
 fn is_below(entry: &Entry, place: &str) -> bool {
     let is_below = |found: &str| found.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    places(entry).iter().any(|found| is_below(found))
+    places(entry.into()).iter().any(|found| is_below(found))
 }
 
 /// How many words of a deep place the index is asked for.

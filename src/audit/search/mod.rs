@@ -8,6 +8,7 @@ mod build;
 mod check;
 mod count;
 mod find;
+mod lately;
 mod matching;
 mod query;
 mod terms;
@@ -16,6 +17,7 @@ mod words;
 
 pub(in crate::audit) use {
     build::follow,
+    lately::Lately,
     terms::verdict,
     words::{closed_by, sign_in_step},
 };

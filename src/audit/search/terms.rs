@@ -3,7 +3,7 @@
 //! for new blocks, but what an old one means never changes. Peers write paths and names: their number and length are
 //! bounded here.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::IpNet;
@@ -66,38 +66,69 @@ pub(super) fn number(field: Field, value: &str) -> i64 {
     hash.as_ref().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
-/// Hands every term of `entry` to `take`, some more than once.
-pub(super) fn terms(entry: &Entry, take: &mut impl FnMut(Field, &str)) {
-    take(Field::What, entry.event.kind());
-    event_words(&entry.event, &mut |word| take(Field::What, word));
-    if let Some(verdict) = verdict(&entry.event) {
-        take(Field::Verdict, verdict);
-    }
-    if let Some(caller) = &entry.caller {
-        take(Field::Who, &caller.person.to_string());
-        take(Field::Login, &caller.login.to_string());
-        if let Some(credential) = caller.presented.credential() {
-            take(Field::Credential, &credential.to_string());
-        }
-    }
-    identities(entry, &mut |identity| {
-        take(Field::Who, &format!("{}/{}", identity.provider, identity.subject));
-        words(&identity.name).chain(words(&identity.subject)).for_each(|word| take(Field::Name, &word));
-    });
-    for network in networks(entry) {
-        LENGTHS_V4.iter().chain(LENGTHS_V6).filter_map(|length| supernet(network, *length)).for_each(|net| {
-            take(Field::Address, &net.to_string());
-        });
-    }
-    for place in places(entry) {
-        prefixes(&place).for_each(|prefix| take(Field::Place, prefix));
-    }
-    of_event(&entry.event, take);
-    let text = texts(entry);
-    text.iter().flat_map(|text| words(text)).take(MOST_WORDS).for_each(|word| take(Field::Word, &word));
+/// What terms are derived from.
+#[derive(Clone, Copy)]
+pub(super) struct About<'e> {
+    pub(super) caller: Option<&'e Caller>,
+    pub(super) event: &'e Event,
 }
 
-fn of_event(event: &Event, take: &mut impl FnMut(Field, &str)) {
+impl<'e> From<&'e Entry> for About<'e> {
+    fn from(entry: &'e Entry) -> Self {
+        Self { caller: entry.caller.as_ref(), event: &entry.event }
+    }
+}
+
+/// Hands every term to `take`, some more than once.
+pub(super) fn terms(about: About<'_>, take: &mut impl FnMut(Field, &str)) {
+    if let Some(caller) = about.caller {
+        of_caller(caller, take);
+    }
+    of_event(about, take);
+    let mut left = MOST_WORDS;
+    place_words(about, &mut left, take);
+    for word in about.caller.into_iter().flat_map(group_words).take(left) {
+        take(Field::Word, &word);
+        left -= 1;
+    }
+    event_texts(about.event, &mut left, take);
+}
+
+/// The terms that every entry of `caller` has: all but words.
+pub(super) fn of_caller(caller: &Caller, take: &mut impl FnMut(Field, &str)) {
+    take(Field::Who, &caller.person.to_string());
+    take(Field::Login, &caller.login.to_string());
+    if let Some(credential) = caller.presented.credential() {
+        take(Field::Credential, &credential.to_string());
+    }
+    of_identity(&caller.identity, take);
+    of_network(IpNet::from(caller.address.to_canonical()), take);
+}
+
+fn of_identity(identity: &Identity, take: &mut impl FnMut(Field, &str)) {
+    take(Field::Who, &format!("{}/{}", identity.provider, identity.subject));
+    words(&identity.name).chain(words(&identity.subject)).for_each(|word| take(Field::Name, &word));
+}
+
+fn of_network(network: IpNet, take: &mut impl FnMut(Field, &str)) {
+    LENGTHS_V4.iter().chain(LENGTHS_V6).filter_map(|length| supernet(network, *length)).for_each(|net| {
+        take(Field::Address, &net.to_string());
+    });
+}
+
+/// The terms of what happened: all but words.
+pub(super) fn of_event(about: About<'_>, take: &mut impl FnMut(Field, &str)) {
+    let event = about.event;
+    take(Field::What, event.kind());
+    event_words(event, &mut |word| take(Field::What, word));
+    if let Some(verdict) = verdict(event) {
+        take(Field::Verdict, verdict);
+    }
+    event_identity(event).into_iter().for_each(|identity| of_identity(identity, take));
+    event_network(event).into_iter().for_each(|network| of_network(network, take));
+    for place in places(about) {
+        prefixes(&place).for_each(|prefix| take(Field::Place, prefix));
+    }
     match event {
         Event::Decision { action, decision, .. } => {
             decision.policies.iter().for_each(|rule| take(Field::Rule, rule));
@@ -124,38 +155,37 @@ pub(in crate::audit) fn verdict(event: &Event) -> Option<&'static str> {
     }
 }
 
-/// Everybody whom `entry` is about: who asked, and whose login or invitation it was.
-fn identities(entry: &Entry, take: &mut impl FnMut(&Identity)) {
-    if let Some(caller) = &entry.caller {
-        take(&caller.identity);
-    }
-    match &entry.event {
+/// Whose login or invitation it was.
+fn event_identity(event: &Event) -> Option<&Identity> {
+    match event {
         Event::LoginEnded { owner: identity, .. }
         | Event::Invited { person: identity, .. }
         | Event::Decision {
             action:
                 Action::Portal(PortalAction::EndSession { owner: identity, .. } | PortalAction::Invite { person: identity }),
             ..
-        } => take(identity),
-        _ => {}
+        } => Some(identity),
+        _ => None,
     }
 }
 
 /// Where it came from: one address, or the network of refusals that were counted together.
 pub(super) fn networks(entry: &Entry) -> Vec<IpNet> {
+    let caller = entry.caller.iter().map(|caller| IpNet::from(caller.address.to_canonical()));
+    caller.chain(event_network(&entry.event)).collect()
+}
+
+/// Where a stranger came from.
+fn event_network(event: &Event) -> Option<IpNet> {
     let of = |text: &str| {
         let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
         address.ok().or_else(|| text.parse::<IpNet>().ok().map(|net| net.trunc()))
     };
-    let mut networks: Vec<IpNet> =
-        entry.caller.iter().map(|caller| IpNet::from(caller.address.to_canonical())).collect();
-    networks.extend(match &entry.event {
+    match event {
         Event::Refused { address, .. } | Event::SignIn { address, .. } => of(address),
         Event::Refusals { network, .. } => of(network),
         _ => None,
-    });
-    networks.dedup();
-    networks
+    }
 }
 
 /// `network` shortened to `length`, if it has that length or more.
@@ -177,7 +207,7 @@ const LENGTHS_V6: &[(bool, u8)] = &[(false, 32), (false, 48), (false, 64), (fals
 
 /// Where it was done: an app with its path, a cluster with its namespace, resource and name and again with its path, the
 /// portal, or the broker itself.
-pub(super) fn places(entry: &Entry) -> Vec<String> {
+pub(super) fn places(about: About<'_>) -> Vec<String> {
     let cluster = |cluster: &_, steps: &[&str]| {
         let mut place = format!("{cluster}");
         steps.iter().filter(|step| !step.is_empty()).for_each(|step| {
@@ -186,7 +216,7 @@ pub(super) fn places(entry: &Entry) -> Vec<String> {
         });
         place
     };
-    let places = match &entry.event {
+    let places = match about.event {
         Event::Decision { action: Action::Web(web), .. } => vec![format!("{}{}", web.app, web.path)],
         Event::Decision { action: Action::Kubernetes(asked), .. } => {
             let by_path = format!("{}{}", asked.cluster, asked.path);
@@ -209,7 +239,7 @@ pub(super) fn places(entry: &Entry) -> Vec<String> {
         | Event::NotForwarded { .. }
         | Event::UnknownOutcome { .. }
         | Event::StreamOpened { .. }
-        | Event::StreamClosed { .. } => entry.caller.as_ref().and_then(reach).into_iter().collect(),
+        | Event::StreamClosed { .. } => about.caller.and_then(reach).into_iter().collect(),
         Event::PolicyLoaded { .. }
         | Event::PolicyRejected { .. }
         | Event::Gap { .. }
@@ -220,7 +250,9 @@ pub(super) fn places(entry: &Entry) -> Vec<String> {
         | Event::BrokerStopped {} => vec!["broker".to_owned()],
         _ => vec!["portal".to_owned()],
     };
-    places.into_iter().map(|place| place.trim_end_matches('/').to_owned()).collect()
+    let mut places = places;
+    places.iter_mut().for_each(|place| place.truncate(place.trim_end_matches('/').len()));
+    places
 }
 
 /// The app or cluster that what was presented is for. What was forwarded lay within it.
@@ -241,51 +273,65 @@ pub(super) fn prefixes(place: &str) -> impl Iterator<Item = &str> {
 /// How many steps of a place are indexed, the app's own among them.
 const STEPS: usize = 3;
 
-/// Texts to find words in. The path comes first: see [`super::matching`].
-fn texts(entry: &Entry) -> Vec<String> {
-    let mut texts = places(entry);
-    texts.extend(entry.caller.iter().flat_map(|caller| caller.groups.iter().take(MOST_GROUPS).cloned()));
-    match &entry.event {
+/// The words of the places, which come first among an entry's words: see [`super::matching`].
+pub(super) fn place_words(about: About<'_>, left: &mut usize, take: &mut impl FnMut(Field, &str)) {
+    places(about).iter().for_each(|place| few_words(place, left, take));
+}
+
+/// The words of a caller's groups, which come next.
+pub(super) fn group_words(caller: &Caller) -> impl Iterator<Item = Cow<'_, str>> {
+    caller.groups.iter().take(MOST_GROUPS).flat_map(|group| words(group))
+}
+
+/// The words of what happened, which come last.
+pub(super) fn event_texts(event: &Event, left: &mut usize, take: &mut impl FnMut(Field, &str)) {
+    let mut all = |texts: &[&str]| texts.iter().for_each(|text| few_words(text, left, take));
+    match event {
         Event::Decision { action, decision, .. } => {
             if !matches!(action, Action::Web(_)) {
-                texts.push(summary(action));
+                all(&[&summary(action)]);
             }
-            texts.extend([&decision.policies, &decision.reasons, &decision.errors].into_iter().flatten().cloned());
+            let texts = [&decision.policies, &decision.reasons, &decision.errors].into_iter().flatten();
+            texts.for_each(|text| all(&[text]));
         }
-        Event::NotForwarded { why } => texts.push(why.clone()),
-        Event::UnknownOutcome { of } => texts.push(of.to_string()),
-        Event::Refused { check, why, .. } | Event::Refusals { check, why, .. } => {
-            texts.extend([check.clone(), why.clone()]);
-        }
-        Event::Gap { why, .. } => texts.push(why.clone()),
+        Event::NotForwarded { why } => all(&[why]),
+        Event::UnknownOutcome { of } => all(&[&of.to_string()]),
+        Event::Refused { check, why, .. } | Event::Refusals { check, why, .. } => all(&[check, why]),
+        Event::Gap { why, .. } => all(&[why]),
         Event::SignIn { provider, fault, .. } => {
-            texts.extend(provider.iter().map(ToString::to_string).chain(fault.clone()));
+            provider.iter().for_each(|provider| all(&[provider.as_str()]));
+            fault.iter().for_each(|fault| all(&[fault]));
         }
-        Event::Enrolled { passkey, rp_id, .. } => texts.extend([passkey.to_string(), rp_id.clone()]),
-        Event::LoginEnded { cause, .. } | Event::CredentialRevoked { cause, .. } => texts.push(cause.clone()),
-        Event::CredentialIssued { serial, .. } => texts.extend(serial.clone()),
-        Event::StreamOpened { stream } => texts.push(stream.to_string()),
-        Event::StreamClosed { stream, cause } => texts.extend([stream.to_string(), cause.clone()]),
-        Event::PolicyLoaded { policy, .. } => {
-            texts.extend([policy.entities.clone(), policy.policies.clone(), policy.schema.clone()]);
-        }
-        Event::PolicyRejected { errors } => texts.extend(errors.iter().cloned()),
-        Event::EpochBegan { why, .. } => texts.push(why.clone()),
-        Event::KeyRotated { retired, active } => texts.extend([retired.clone(), active.clone()]),
-        Event::Archived { file, sha256, .. } => texts.extend([file.clone(), sha256.clone()]),
+        Event::Enrolled { passkey, rp_id, .. } => all(&[&passkey.to_string(), rp_id]),
+        Event::LoginEnded { cause, .. } | Event::CredentialRevoked { cause, .. } => all(&[cause]),
+        Event::CredentialIssued { serial, .. } => serial.iter().for_each(|serial| all(&[serial])),
+        Event::StreamOpened { stream } => all(&[&stream.to_string()]),
+        Event::StreamClosed { stream, cause } => all(&[&stream.to_string(), cause]),
+        Event::PolicyLoaded { policy, .. } => all(&[&policy.entities, &policy.policies, &policy.schema]),
+        Event::PolicyRejected { errors } => errors.iter().for_each(|error| all(&[error])),
+        Event::EpochBegan { why, .. } => all(&[why]),
+        Event::KeyRotated { retired, active } => all(&[retired, active]),
+        Event::Archived { file, sha256, .. } => all(&[file, sha256]),
         Event::SearchChanged { name, before, after } => {
-            texts.push(name.clone());
-            texts.extend([before, after].into_iter().flatten().cloned());
+            all(&[name]);
+            [before, after].into_iter().flatten().for_each(|search| all(&[search]));
         }
-        Event::Exported { search, manifest, .. } => texts.extend([search.clone(), manifest.clone()]),
-        Event::BrokerStarted { version, configuration } => texts.extend([version.clone(), configuration.clone()]),
+        Event::Exported { search, manifest, .. } => all(&[search, manifest]),
+        Event::BrokerStarted { version, configuration } => all(&[version, configuration]),
         Event::Outcome { .. } | Event::Invited { .. } | Event::BrokerStopped {} => {}
     }
-    texts
+}
+
+/// The words of `text`, as far as there are places `left`.
+fn few_words(text: &str, left: &mut usize, take: &mut impl FnMut(Field, &str)) {
+    for word in words(text).take(*left) {
+        take(Field::Word, &word);
+        *left -= 1;
+    }
 }
 
 /// Words after these are not found by `text`. What a search may hold is less: see [`super::query`].
-const MOST_WORDS: usize = 512;
+pub(super) const MOST_WORDS: usize = 512;
 
 const MOST_GROUPS: usize = 64;
 

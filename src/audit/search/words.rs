@@ -1,18 +1,23 @@
 //! Words: how text is cut into them, and the ones that stand for what an event did.
 
+use std::borrow::Cow;
+
 use crate::{
     audit::{ClosedBy, Event, SignInStep},
     model::{Action, Attributes, Cause, PortalAction, Upgrade},
 };
 
 /// The words of `text`: runs of letters and digits, in lower case, cut off after 64 characters.
-pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(|word| {
+        if word.len() <= LONGEST_WORD && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+            return Cow::Borrowed(word);
+        }
         let mut lower = word.to_lowercase();
         if let Some((end, _)) = lower.char_indices().nth(LONGEST_WORD) {
             lower.truncate(end);
         }
-        lower
+        Cow::Owned(lower)
     })
 }
 
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn words_are_runs_of_letters_and_digits_in_lower_case() {
-        let found: Vec<String> = words("GET /Docs/page-12?Ärger\r\n\u{202e}x").collect();
+        let found: Vec<_> = words("GET /Docs/page-12?Ärger\r\n\u{202e}x").collect();
         assert_eq!(found, ["get", "docs", "page", "12", "ärger", "x"]);
         assert_eq!(words(&"ü".repeat(500)).next().unwrap().chars().count(), 64);
         assert_eq!(words("--- \0").next(), None);

@@ -57,7 +57,7 @@ pub async fn evidence(
         manifest: hex::encode(file.sha256),
     };
     let (happened_at, request) = (portal.clock.now(), Some(visit.request));
-    let draft = Draft { caller: Some(caller), event, happened_at, request };
+    let draft = Draft { caller: Some(caller.into()), event, happened_at, request };
     if let Err(fault) = portal.log.append(draft).await {
         opened.permit.spend().2.answered(503);
         return Err(PortalFault::Unavailable(fault.to_string()));

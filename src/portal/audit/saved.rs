@@ -114,7 +114,7 @@ async fn change(
                 };
                 let changed = before != *after;
                 let event = Event::SearchChanged { name: name.clone(), before, after: after.clone() };
-                let draft = Draft { caller: Some(caller.clone()), event, happened_at: now, request: Some(request) };
+                let draft = Draft { caller: Some(caller.into()), event, happened_at: now, request: Some(request) };
                 Ok(((), if changed { vec![draft] } else { Vec::new() }))
             })
         })

@@ -1,12 +1,16 @@
 //! The index itself: built once, by one at a time, behind what the log appends, and checked against it.
 
 use bailiwick::{
-    audit::search::{Search, Turn, activity, check_block, find, take_turn},
+    audit::{
+        Log,
+        search::{Search, Turn, activity, check_block, find, take_turn},
+    },
     model::{Timestamp, Verdict},
 };
 
 use super::{all, past};
 use crate::support::{
+    TestDb,
     audit::{decision, log},
     database, eventually,
     history::START,
@@ -104,4 +108,72 @@ async fn a_chart_over_no_entries_is_empty_and_a_log_without_entries_has_none() {
     };
     let chart = activity(&mut broker, &asked, 48).await.unwrap();
     assert_eq!((chart.buckets.len(), chart.is_exact), (48, true));
+}
+
+/// All that is stored about the first `blocks` blocks.
+async fn index_of(db: &TestDb, blocks: i64) -> Vec<String> {
+    let rows = "select row(b.*)::text from search_block b where block < $1
+                union all
+                select row(p.*)::text from posting p where block < $1
+                order by 1";
+    sqlx::query_scalar(rows).bind(blocks).fetch_all(&db.owner).await.unwrap()
+}
+
+/// What is stored when every leaf has to be read.
+async fn index_by_reading(db: &TestDb, blocks: u64) -> Vec<String> {
+    sqlx::raw_sql("truncate posting, search_block").execute(&db.owner).await.unwrap();
+    let mut broker = db.another_pool("bailiwick_broker").acquire().await.unwrap();
+    assert_eq!(take_turn(&mut broker, blocks).await.unwrap(), Turn::Indexed(blocks));
+    index_of(db, blocks as i64).await
+}
+
+/// Nobody waits for these, so it does not matter how long they take.
+fn note(log: &Log, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        log.note(decision(n, if n % 5 == 0 { Verdict::Deny } else { Verdict::Allow }));
+    }
+}
+
+async fn is_indexed(db: &TestDb, blocks: i64) {
+    let count = "select count(*) from search_block";
+    eventually(async || {
+        let (found,): (i64,) = sqlx::query_as(count).fetch_one(&db.owner).await.unwrap();
+        (found == blocks).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_broker_appended_itself_it_does_not_read_back_to_index_it() {
+    let db = database().await;
+    let (log, tasks) = log(&db.pool).await;
+    sqlx::raw_sql(
+        "revoke select on entry from bailiwick_broker;
+         grant select (leaf_index, recorded_at, broker, kind, request, verdict) on entry to bailiwick_broker",
+    )
+    .execute(&db.owner)
+    .await
+    .unwrap();
+    note(&log, 0..2_100);
+    is_indexed(&db, 2).await;
+    drop(tasks);
+    let known = index_of(&db, 2).await;
+    sqlx::raw_sql("grant select on entry to bailiwick_broker").execute(&db.owner).await.unwrap();
+    assert!(known == index_by_reading(&db, 2).await, "the index says something else than the leaves");
+}
+
+#[tokio::test]
+async fn what_several_brokers_appended_is_indexed_as_if_all_of_it_were_read() {
+    let db = database().await;
+    let (one, one_tasks) = log(&db.pool).await;
+    let (other, other_tasks) = log(&db.another_pool("bailiwick_broker")).await;
+    for n in 0..16 {
+        note(&one, n * 200..n * 200 + 100);
+        note(&other, n * 200 + 100..n * 200 + 200);
+        tokio::task::yield_now().await;
+    }
+    is_indexed(&db, 3).await;
+    drop((one_tasks, other_tasks));
+    let known = index_of(&db, 3).await;
+    assert!(known == index_by_reading(&db, 3).await, "the index says something else than the leaves");
 }

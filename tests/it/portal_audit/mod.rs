@@ -34,10 +34,10 @@ fn asked(app: &str, n: u64, verdict: Verdict) -> Draft {
         web.app = app.parse().unwrap();
         web.path = CanonicalPath::parse(&format!("/page-{n}")).unwrap();
     }
-    let caller = draft.caller.as_mut().unwrap();
+    let mut caller = audit::caller();
     caller.scope = Scope::App { app: app.parse().unwrap() };
     caller.identity.subject = "ada".to_owned();
-    Draft { happened_at: rows::NOON, ..draft }
+    Draft { caller: Some(caller.into()), happened_at: rows::NOON, ..draft }
 }
 
 async fn recorded(portal: &TestPortal, drafts: impl IntoIterator<Item = Draft>) {
@@ -318,7 +318,7 @@ async fn what_an_attacker_wrote_is_inert_on_every_page() {
             cause: text(),
         }),
         draft(Event::SearchChanged { name: text(), before: Some(text()), after: Some(text()) }),
-        Draft { caller: Some(caller), ..decision },
+        Draft { caller: Some(caller.into()), ..decision },
     ];
     let first = all(&db).await.len();
     let count = events.len();
