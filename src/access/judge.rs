@@ -12,7 +12,7 @@ use super::{
     AccessFault,
     policy::{Rules, Texts},
     reads::Reads,
-    remembered::is_fresh,
+    remembered::{Recalled, is_fresh},
     request::{self, Question, Unaskable},
     scope,
     slice::Slice,
@@ -35,13 +35,20 @@ pub fn circumstances(caller: &Caller, now: Timestamp) -> Context {
     }
 }
 
-/// Judges, or remembers how the same was judged before.
+/// Judges, or remembers how the same was judged before. Where the answer depends on the time, the question is remembered
+/// instead, and only the answer is thought through.
 pub fn judge(rules: &Rules, caller: &Caller, action: &Action, context: &Context) -> Decision {
-    if let Some(decision) = rules.remembered().decision(caller, action, context) {
-        return decision;
-    }
-    let (decision, reads) = think(rules, Breadth::Slice, caller, action, context);
-    rules.remembered().remember(caller, action, context, reads, &decision);
+    let asked = match rules.remembered().recall(caller, action, context) {
+        Some(Recalled::Decision(decision)) => return decision,
+        Some(Recalled::Question(asked)) => return asked.decide(rules, action, context).unwrap_or_else(unknown),
+        None => ask(rules, Breadth::Slice, caller, action),
+    };
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(cause) => return denial(cause),
+    };
+    let Ok(decision) = asked.decide(rules, action, context) else { return denial(Cause::Unknown) };
+    rules.remembered().remember(caller, action, context, asked, &decision);
     decision
 }
 
@@ -59,8 +66,7 @@ pub(super) enum Breadth {
     Slice,
 }
 
-/// A denial is asked again with fresh assurance, and when only that is missing the answer is step-up. Says as well which
-/// circumstances the answer may depend on.
+/// Thinks a question through, remembering nothing. Says as well which circumstances the answer may depend on.
 pub(super) fn think(
     rules: &Rules,
     breadth: Breadth,
@@ -68,25 +74,21 @@ pub(super) fn think(
     action: &Action,
     context: &Context,
 ) -> (Decision, Reads) {
+    match ask(rules, breadth, caller, action) {
+        Ok(asked) => asked
+            .decide(rules, action, context)
+            .map_or_else(|fault| (unknown(fault), Reads::EVERYTHING), |decision| (decision, asked.slice.reads)),
+        Err(cause) => (denial(cause), Reads::EVERYTHING),
+    }
+}
+
+/// Makes everything that is needed to judge `action` of `caller`, whatever the circumstances; or says why it is denied.
+fn ask(rules: &Rules, breadth: Breadth, caller: &Caller, action: &Action) -> Result<Asked, Cause> {
     if !scope::covers(caller, action) {
-        return (denial(Cause::OutOfScope), Reads::EVERYTHING);
+        return Err(Cause::OutOfScope);
     }
-    let asked = request::question(caller, action).and_then(|question| Asked::new(rules, breadth, question));
-    let Ok(asked) = asked else {
-        return (denial(Cause::Unknown), Reads::EVERYTHING);
-    };
-    let Ok(mut decision) = asked.answer(context) else { return (denial(Cause::Unknown), Reads::EVERYTHING) };
-    // Whoever registers a first passkey has none to be asked for.
-    let could_step_up =
-        matches!(decision.cause, Cause::NoRule | Cause::Forbidden) && !matches!(action, Action::Enrol(_));
-    if could_step_up && !is_fresh(context) {
-        let verdict = asked.verdict_if_fresh(context, decision.verdict);
-        decision.fresh = Some(verdict);
-        if verdict == Verdict::Allow {
-            decision.verdict = Verdict::StepUp;
-        }
-    }
-    (decision, asked.slice.reads)
+    let question = request::question(caller, action).and_then(|question| Asked::new(rules, breadth, question));
+    question.map_err(|Unaskable| Cause::Unknown)
 }
 
 /// Judges a recorded decision again, from the entry and the texts that it names.
@@ -118,20 +120,21 @@ pub enum ReplayFault {
 /// What the rules say to a question that is no request.
 pub(super) fn answer(rules: &Rules, question: Question, context: &Context) -> Decision {
     let asked = Asked::new(rules, Breadth::Slice, question);
-    asked.and_then(|asked| asked.answer(context)).unwrap_or_else(|Unaskable| denial(Cause::Unknown))
+    asked.and_then(|asked| asked.answer(rules, context)).unwrap_or_else(unknown)
 }
 
-/// A question, the rules that it is put to, and the entities that they can name.
-struct Asked<'r> {
-    rules: &'r Rules,
+/// A question that can be answered under any circumstances: the rules that it is put to, and the entities that they can
+/// name. It goes with the rules that it was put to.
+#[derive(Debug)]
+pub(super) struct Asked {
     breadth: Breadth,
     question: Question,
     slice: Arc<Slice>,
     entities: Entities,
 }
 
-impl<'r> Asked<'r> {
-    fn new(rules: &'r Rules, breadth: Breadth, question: Question) -> Result<Self, Unaskable> {
+impl Asked {
+    fn new(rules: &Rules, breadth: Breadth, question: Question) -> Result<Self, Unaskable> {
         let (slice, groups, schema) = match breadth {
             Breadth::Whole => (rules.whole(), question.groups.clone(), Some(rules.schema())),
             Breadth::Slice => {
@@ -141,25 +144,51 @@ impl<'r> Asked<'r> {
         };
         let of_request = [question.principal(&groups)?, question.sentence.resource.clone()];
         let entities = slice.entities.clone().add_entities(of_request, schema).map_err(|_| Unaskable)?;
-        Ok(Self { rules, breadth, question, slice, entities })
+        Ok(Self { breadth, question, slice, entities })
     }
 
-    fn answer(&self, context: &Context) -> Result<Decision, Unaskable> {
-        let schema = (self.breadth == Breadth::Whole).then(|| self.rules.schema());
+    /// The circumstances that the answer may depend on.
+    pub(super) fn reads(&self) -> Reads {
+        self.slice.reads
+    }
+
+    /// A denial is asked again with fresh assurance, and when only that is missing the answer is step-up.
+    fn decide(&self, rules: &Rules, action: &Action, context: &Context) -> Result<Decision, Unaskable> {
+        let mut decision = self.answer(rules, context)?;
+        // Whoever registers a first passkey has none to be asked for.
+        let could_step_up =
+            matches!(decision.cause, Cause::NoRule | Cause::Forbidden) && !matches!(action, Action::Enrol(_));
+        if could_step_up && !is_fresh(context) {
+            let verdict = self.verdict_if_fresh(rules, context, decision.verdict);
+            decision.fresh = Some(verdict);
+            if verdict == Verdict::Allow {
+                decision.verdict = Verdict::StepUp;
+            }
+        }
+        Ok(decision)
+    }
+
+    fn answer(&self, rules: &Rules, context: &Context) -> Result<Decision, Unaskable> {
+        let schema = (self.breadth == Breadth::Whole).then(|| rules.schema());
         let request = self.question.request(context, self.slice.reads, schema)?;
         let response = Authorizer::new().is_authorized(&request, &self.slice.set, &self.entities);
-        Ok(explain(self.rules, &response))
+        Ok(explain(rules, &response))
     }
 
     /// `now` is the answer as things are.
-    fn verdict_if_fresh(&self, context: &Context, now: Verdict) -> Verdict {
+    fn verdict_if_fresh(&self, rules: &Rules, context: &Context, now: Verdict) -> Verdict {
         if !self.slice.reads.any_of(Reads::ASSURANCE.and(Reads::ASSURANCE_AGE)) {
             return now;
         }
         let assurance = AssuranceLevel::Passkey.as_str().to_owned();
         let fresh = Context { assurance, assurance_age: 0, ..context.clone() };
-        self.answer(&fresh).map_or(Verdict::Deny, |decision| decision.verdict)
+        self.answer(rules, &fresh).map_or(Verdict::Deny, |decision| decision.verdict)
     }
+}
+
+/// What cannot be asked is denied.
+fn unknown(Unaskable: Unaskable) -> Decision {
+    denial(Cause::Unknown)
 }
 
 fn explain(rules: &Rules, response: &Response) -> Decision {

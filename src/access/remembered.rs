@@ -2,23 +2,38 @@
 //!
 //! INVARIANT: an answer is remembered under everything that it depends on: who asks (identity, groups, scope, level), what
 //! for, and each circumstance that the rules in question look at. It goes with the rules that it was made under. A
-//! decision in which a rule looks at the time or at the age of an assurance is never remembered. So what is here is no
-//! copy of anything that could change behind it: who the caller is, and that they still are, is found out before.
+//! decision in which a rule looks at the time or at the age of an assurance is never remembered; the question is, which
+//! depends on who asks what for and on no circumstance. So what is here is no copy of anything that could change behind it:
+//! who the caller is, and that they still are, is found out before.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::reads::Reads;
+use super::{judge::Asked, reads::Reads};
 use crate::model::{Action, AssuranceLevel, Attributes, Caller, Context, Decision, Identity, Scope};
 
 /// The decisions of one set of rules.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     state: RandomState,
-    decisions: Mutex<HashMap<u64, Entry>>,
+    kept: Mutex<Kept>,
+}
+
+/// What is known of a question that comes again.
+pub(super) enum Recalled {
+    /// The answer.
+    Decision(Decision),
+    /// What the answer is found with.
+    Question(Arc<Asked>),
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: HashMap<u64, Entry>,
+    weight: usize,
 }
 
 #[derive(Debug)]
@@ -28,54 +43,75 @@ struct Entry {
     scope: Scope,
     level: AssuranceLevel,
     action: Action,
+    known: Known,
+}
+
+#[derive(Debug)]
+enum Known {
+    Decision(Box<Decided>),
+    Question(Arc<Asked>),
+}
+
+#[derive(Debug)]
+struct Decided {
     context: Context,
     is_fresh: bool,
     reads: Reads,
     decision: Decision,
 }
 
-/// About 1 KiB each.
+/// Of decisions, about 1 KiB each.
 const MOST: usize = 16_384;
+/// How many decisions a question takes the place of.
+const WEIGHT_OF_QUESTION: usize = 8;
 const LONGEST_PATH: usize = 512;
 
 impl Remembered {
-    /// What was decided about the same.
-    pub(super) fn decision(&self, caller: &Caller, action: &Action, context: &Context) -> Option<Decision> {
+    /// What was decided about the same, or how to decide it.
+    pub(super) fn recall(&self, caller: &Caller, action: &Action, context: &Context) -> Option<Recalled> {
         let place = self.place(caller, action)?;
-        let decisions = self.decisions();
-        let entry = decisions.get(&place)?;
-        entry.is_about(caller, action, context).then(|| entry.decision.clone())
+        let kept = self.kept();
+        let entry = kept.entries.get(&place).filter(|entry| entry.is_about(caller, action))?;
+        match &entry.known {
+            Known::Decision(decided) if decided.holds(context) => Some(Recalled::Decision(decided.decision.clone())),
+            Known::Decision(_) => None,
+            Known::Question(asked) => Some(Recalled::Question(Arc::clone(asked))),
+        }
     }
 
-    /// Remembers what was decided, if it may be, where the rules looked at `reads`.
+    /// Remembers what was decided where `asked` was asked, if it may be, or else the question.
     pub(super) fn remember(
         &self,
         caller: &Caller,
         action: &Action,
         context: &Context,
-        reads: Reads,
+        asked: Asked,
         decision: &Decision,
     ) {
-        if reads.any_of(Reads::TIME.and(Reads::ASSURANCE_AGE)) {
-            return;
-        }
         let Some(place) = self.place(caller, action) else { return };
+        let reads = asked.reads();
+        let (weight, known) = if reads.any_of(Reads::TIME.and(Reads::ASSURANCE_AGE)) {
+            (WEIGHT_OF_QUESTION, Known::Question(Arc::new(asked)))
+        } else {
+            let (is_fresh, decision) = (is_fresh(context), decision.clone());
+            (1, Known::Decision(Box::new(Decided { context: context.clone(), is_fresh, reads, decision })))
+        };
         let entry = Entry {
             identity: caller.identity.clone(),
             groups: caller.groups.clone(),
             scope: caller.scope.clone(),
             level: caller.assurance.level,
             action: without_query(action),
-            context: context.clone(),
-            is_fresh: is_fresh(context),
-            reads,
-            decision: decision.clone(),
+            known,
         };
-        let mut decisions = self.decisions();
-        if decisions.len() >= MOST {
-            decisions.clear();
+        let mut kept = self.kept();
+        if kept.weight + weight > MOST {
+            *kept = Kept::default();
         }
-        decisions.insert(place, entry);
+        kept.weight += weight;
+        if let Some(before) = kept.entries.insert(place, entry) {
+            kept.weight -= before.weight();
+        }
     }
 
     /// Where a decision would be. Only requests that are forwarded come often enough.
@@ -95,20 +131,31 @@ impl Remembered {
         Some(hasher.finish())
     }
 
-    fn decisions(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Entry {
-    fn is_about(&self, caller: &Caller, action: &Action, context: &Context) -> bool {
+    fn is_about(&self, caller: &Caller, action: &Action) -> bool {
         self.identity == caller.identity
             && self.groups == caller.groups
             && self.scope == caller.scope
             && self.level == caller.assurance.level
-            && self.is_fresh == is_fresh(context)
             && same_but_for_query(&self.action, action)
-            && same_as_far_as_read(self.reads, &self.context, context)
+    }
+
+    const fn weight(&self) -> usize {
+        match self.known {
+            Known::Decision(_) => 1,
+            Known::Question(_) => WEIGHT_OF_QUESTION,
+        }
+    }
+}
+
+impl Decided {
+    fn holds(&self, context: &Context) -> bool {
+        self.is_fresh == is_fresh(context) && same_as_far_as_read(self.reads, &self.context, context)
     }
 }
 

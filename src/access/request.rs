@@ -19,6 +19,7 @@ use crate::model::{
 };
 
 /// A question that Cedar can answer, once it knows the circumstances.
+#[derive(Debug)]
 pub(super) struct Question {
     pub(super) principal: EntityUid,
     /// The caller's groups, as the provider named them.
@@ -33,6 +34,7 @@ pub(super) struct Question {
 pub(super) struct Unaskable;
 
 /// What is done to what, in Cedar's words, and what the context holds beyond the circumstances.
+#[derive(Debug)]
 pub(super) struct Sentence {
     pub(super) action: EntityUid,
     pub(super) resource: Entity,

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    access::judge::{Breadth, judge_by_all, think},
+    access::{
+        judge::{Breadth, judge_by_all, think},
+        remembered::Recalled,
+    },
     model::Entropy,
 };
 
@@ -253,13 +256,18 @@ fn an_answer_that_looks_at_the_time_is_thought_through_each_time() {
         let rules = rules(&text(condition));
         let context = circumstances(&alice, NOW);
         assert_eq!(judge(&rules, &alice, &action, &context).verdict, Verdict::Allow, "{condition}");
-        assert_eq!(rules.remembered().decision(&alice, &action, &context).is_some(), kept, "{condition}");
+        let is_decided = match rules.remembered().recall(&alice, &action, &context) {
+            Some(Recalled::Decision(_)) => true,
+            Some(Recalled::Question(_)) => false,
+            None => panic!("nothing is remembered of {condition}"),
+        };
+        assert_eq!(is_decided, kept, "{condition}");
     }
     let rules = rules(&text("context.address.isLoopback()"));
     judge(&rules, &alice, &action, &circumstances(&alice, NOW));
     alice.address = "192.0.2.1".parse().unwrap();
-    assert!(rules.remembered().decision(&alice, &action, &circumstances(&alice, NOW)).is_none(), "from elsewhere");
+    assert!(rules.remembered().recall(&alice, &action, &circumstances(&alice, NOW)).is_none(), "from elsewhere");
     alice.address = "127.0.0.1".parse().unwrap();
     alice.groups.push("more".to_owned());
-    assert!(rules.remembered().decision(&alice, &action, &circumstances(&alice, NOW)).is_none(), "in another group");
+    assert!(rules.remembered().recall(&alice, &action, &circumstances(&alice, NOW)).is_none(), "in another group");
 }
