@@ -129,8 +129,8 @@ async fn handshake_and_serve(
             let speaks = if session.alpn_protocol() == Some(b"h2") { Speaks::Two } else { Speaks::One };
             let peer = Peer {
                 address: remote,
-                certificate: session.peer_certificates().and_then(<[_]>::first).cloned(),
-                server_name: session.server_name().map(str::to_ascii_lowercase),
+                certificate: session.peer_certificates().and_then(<[_]>::first).cloned().map(Arc::new),
+                server_name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
                 secure: true,
             };
             requests(shared, stream, peer, Some(named), speaks).await;

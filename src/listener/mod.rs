@@ -30,15 +30,15 @@ pub use host::{HostTable, Service, canonical_host};
 pub use status::{Readiness, StatusListener};
 pub use tls::{ServerKey, ServerNames, TlsFault, server_config};
 
-/// Where a request came from, as an extension of every request that reaches a service.
+/// Where a request came from, as an extension of every request that reaches a service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The client's address, after listed proxies.
     pub address: IpAddr,
     /// The client certificate, when one was asked for, given and verified against the broker's authority.
-    pub certificate: Option<CertificateDer<'static>>,
+    pub certificate: Option<Arc<CertificateDer<'static>>>,
     /// The server name of the TLS handshake, in lower case.
-    pub server_name: Option<String>,
+    pub server_name: Option<Arc<str>>,
     /// Whether the connection is TLS.
     pub secure: bool,
 }
