@@ -1,6 +1,6 @@
 # What people run, and what the CI runs: the same.
 
-.PHONY: help demo demo-kubernetes test fire bench-audit bench-proxy bench-search check supply
+.PHONY: help demo demo-kubernetes test fire bench-audit bench-decide bench-proxy bench-search check supply
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -36,6 +36,9 @@ fire: ## kill brokers and Postgres at random points under load, 200 rounds, and 
 bench-audit: ## how fast the log makes entries durable, beside plain COPY into the same Postgres (ARGS="--rounds 5")
 	@tests/install demo
 	@cargo bench --locked --bench audit -- $(ARGS)
+
+bench-decide: ## how long a decision takes with up to 10,000 rules, remembered and not (ARGS=5 rounds)
+	@cargo bench --locked --bench decide -- $(ARGS)
 
 bench-search: ## how long searching a made-up log takes; SIZE=10000000 for ten million entries (some 12 GB of disk, reckoned)
 	@tests/install demo
