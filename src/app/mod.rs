@@ -135,6 +135,7 @@ pub async fn start(
         .record(Event::BrokerStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             configuration: parts.settings.digest.clone(),
+            key: parts.log.verifier(),
         })
         .await?;
 

@@ -237,6 +237,9 @@ pub enum Event {
         version: String,
         /// SHA-256 of its configuration file, in hex.
         configuration: String,
+        /// The verifier key that signs its checkpoints (C2SP signed-note); the first of a log is the one it begins with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// A broker stopped in good order.
     BrokerStopped {},

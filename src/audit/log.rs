@@ -192,6 +192,11 @@ impl Log {
         self.shared.hold(why);
     }
 
+    /// The key that signs the checkpoints now, as its verifier key.
+    pub fn verifier(&self) -> Option<String> {
+        self.shared.signers.borrow().verifiers().next().map(ToString::to_string)
+    }
+
     /// Which broker writes here.
     pub fn broker(&self) -> BrokerId {
         self.shared.broker

@@ -142,7 +142,7 @@ fn samples() -> Vec<Entry> {
         Event::Invited { person: identity, expires_at: at, before: None },
         Event::PolicyLoaded { policy: policy.clone(), rules: 12, before: None },
         Event::PolicyRejected { errors: vec!["rules.cedar:3:1: unexpected token".into()] },
-        Event::BrokerStarted { version: "0.1.0".into(), configuration: "00ff".into() },
+        Event::BrokerStarted { version: "0.1.0".into(), configuration: "00ff".into(), key: None },
         Event::BrokerStopped {},
         Event::PolicyLoaded { policy: policy.clone(), rules: 13, before: Some(policy) },
     ]);
@@ -207,6 +207,11 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
         judged(Action::Portal(PortalAction::SaveSearch { name: "denials".into() })),
         judged(Action::Portal(PortalAction::RemoveSearch { name: "denials".into() })),
         Event::Invited { person: caller().identity, expires_at: at, before: Some(at) },
+        Event::BrokerStarted {
+            version: "0.1.0".into(),
+            configuration: "00ff".into(),
+            key: Some("log+1a2b3c4d+AQ".into()),
+        },
     ]
 }
 

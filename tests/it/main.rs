@@ -12,6 +12,7 @@
 mod support;
 
 mod access;
+mod archive_command;
 mod audit_bundle;
 mod audit_cli;
 mod audit_drills;

@@ -317,7 +317,10 @@ pub(super) fn event_texts(event: &Event, left: &mut usize, take: &mut impl FnMut
             [before, after].into_iter().flatten().for_each(|search| all(&[search]));
         }
         Event::Exported { search, manifest, .. } => all(&[search, manifest]),
-        Event::BrokerStarted { version, configuration } => all(&[version, configuration]),
+        Event::BrokerStarted { version, configuration, key } => {
+            all(&[version, configuration]);
+            key.iter().for_each(|key| all(&[key]));
+        }
         Event::Outcome { .. } | Event::Invited { .. } | Event::BrokerStopped {} => {}
     }
 }

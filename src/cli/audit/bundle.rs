@@ -72,7 +72,7 @@ impl FromStr for Leaves {
 
 impl Bundle {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
-        let mut db = self.database.connect().await?;
+        let mut db = self.database.connect_to_read().await?;
         let head = head::newest(&mut db).await.map_err(CliFault::could_not_look)?;
         let older = self.checkpoints.iter().map(|file| older(file, &head.origin));
         let older: Vec<Continued> = older.collect::<Result<_, _>>()?;

@@ -61,7 +61,7 @@ impl ExportLog {
             return self.compare(manifest);
         }
         let search = self.filters.search()?;
-        let mut db = self.database.connect().await?;
+        let mut db = self.database.connect_to_read().await?;
         let format = match self.format {
             Kind::Ndjson => export::Format::Ndjson,
             Kind::Csv => export::Format::Csv,

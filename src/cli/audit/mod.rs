@@ -25,7 +25,7 @@ use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 
 use super::{
     CliFault, ConfigFile, Ending,
-    output::{Paint, paint},
+    output::{Paint, paint, remark},
 };
 use crate::{
     audit::{
@@ -124,6 +124,13 @@ impl Audit {
 }
 
 impl LogDatabase {
+    /// To read entries. Whoever reads them on the portal is in the log; who reads them here is not, and is told so.
+    async fn connect_to_read(&self) -> Result<PgConnection, CliFault> {
+        let connected = self.connect().await?;
+        remark("This reading is not in the log; on the portal it would be.");
+        Ok(connected)
+    }
+
     pub(super) async fn connect(&self) -> Result<PgConnection, CliFault> {
         let url = match &self.database {
             Some(url) => url.clone(),

@@ -34,7 +34,7 @@ pub(in crate::cli) struct SearchLog {
 impl SearchLog {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let search = self.filters.search()?;
-        let mut db = self.database.connect().await?;
+        let mut db = self.database.connect_to_read().await?;
         let limit = usize::try_from(self.lines).unwrap_or(usize::MAX);
         let found = find(&mut db, &search, self.before, limit, |_| true).await.map_err(CliFault::could_not_look)?;
         let is_readable = print(&mut db, &found.entries, self.output).await?;

@@ -42,7 +42,7 @@ pub(in crate::cli) struct Tail {
 impl Tail {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let search = self.filters.search()?;
-        let mut db = self.database.connect().await?;
+        let mut db = self.database.connect_to_read().await?;
         let limit = usize::try_from(self.lines).unwrap_or(usize::MAX);
         // Without an entry to find, it is still known from where to follow.
         let found = find(&mut db, &search, None, limit.max(1), |_| true).await.map_err(CliFault::could_not_look)?;

@@ -92,7 +92,11 @@ fn facts_of(event: &Event) -> Vec<Fact> {
             facts
         }
         Event::PolicyRejected { errors } => errors.iter().skip(1).map(|fault| plain("And", fault.clone())).collect(),
-        Event::BrokerStarted { configuration, .. } => vec![code("Configuration", configuration.clone())],
+        Event::BrokerStarted { configuration, key, .. } => {
+            let mut facts = vec![code("Configuration", configuration.clone())];
+            facts.extend(key.iter().map(|key| code("Signs with", key.clone())));
+            facts
+        }
         Event::UnknownOutcome { of } => vec![code("Of broker", of.to_string())],
         Event::NotForwarded { .. } | Event::BrokerStopped {} => Vec::new(),
     }

@@ -309,6 +309,7 @@ pub const KINDS: &[Kind] = &[
         fields: &[
             field("version", Text, "its version", "app.version"),
             field("configuration", Hex, "SHA-256 of its configuration file", "unmapped.configuration"),
+            field("key", Text, "the verifier key that signs its checkpoints", "unmapped.key"),
         ],
     },
     Kind {
