@@ -41,7 +41,7 @@ def is_signed(public, message, signature):
     x, y = add(times(s, base), times(k, (-x % P, y)))
     return (y | x % 2 << 255).to_bytes(32, "little") == signature[:32]
 
-# Keys and notes (C2SP signed-note, tlog-checkpoint). A key signs for every epoch of its log; each has a name of its own.
+# Keys and notes (C2SP signed-note, tlog-checkpoint). A key signs for every epoch of its log.
 def b64(text):
     try: raw = base64.b64decode(text, validate=True)
     except ValueError: raise Broken("this is not base64")
@@ -52,43 +52,33 @@ def key_id(name, key): return sha(name.encode(), b"\n", key)[:4]
 
 def public(verifier):
     """Name and key in a verifier key; None if it is none."""
-    try:
-        name, number, key = re.fullmatch(r"([^\s+\x00-\x1f\x7f-\x9f]+)\+([0-9a-f]{8})\+(.+)", verifier).groups()
-        key = b64(key)
-        return (name, key) if len(key) == 33 and key[0] == 1 and number == key_id(name, key).hex() else None
-    except (AttributeError, Broken): return None
+    parts = re.fullmatch(r"([^\s+\x00-\x1f\x7f-\x9f]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", verifier)
+    try: key = b64(parts[3] if parts else "")
+    except Broken: return None
+    return (parts[1], key) if len(key) == 33 and key[0] == 1 and parts[2] == key_id(parts[1], key).hex() else None
 
-def stated(note):
-    """Name, size and root in a note, whoever signed it."""
-    need(len(note.encode()) <= 65536 and not re.search(r"[\x00-\x09\x0b-\x1f]", note), "the note is malformed")
-    lines = note.rpartition("\n\n")[0].split("\n")
-    need(len(lines) > 2 and all(lines) and re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]), "the note is no checkpoint")
-    root = b64(lines[2])
-    need(len(root) == 32 and int(lines[1]) < 2**64, "the note is no checkpoint")
-    return lines[0], int(lines[1]), root
+class Note:
+    def __init__(self, text, log):
+        """A checkpoint of the log, whoever signed it."""
+        parts = re.fullmatch("((.+)\n(0|[1-9][0-9]{0,18})\n(.+)\n(?:.+\n)*)\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)", text)
+        need(parts and len(text.encode()) <= 65536 and not re.search(r"[\x00-\x09\x0b-\x1f]", text), "a malformed note")
+        epoch = re.fullmatch(re.escape(log) + "(?:/epoch-([1-9][0-9]*))?", parts[2])
+        self.body, self.name, self.size, self.root = parts[1].encode(), parts[2], int(parts[3]), b64(parts[4])
+        need(epoch and len(self.root) == 32, "this is no checkpoint of the log")
+        self.epoch, self.lines = int(epoch[1] or 0), [line.split(" ")[1:] for line in parts[5].splitlines()]
+        self.lines = [(name, b64(raw)) for name, raw in self.lines]
+        need(all(len(raw) >= 4 for _, raw in self.lines), "a malformed note")
 
-def epoch(name, log):
-    """Which epoch of the log a checkpoint's name is of."""
-    found = re.fullmatch(re.escape(log) + "(?:/epoch-([1-9][0-9]*))?", name)
-    need(found, "a checkpoint of another log")
-    return int(found[1] or 0)
-
-def signers(note, verifiers):
-    """Those of the keys that signed a note, of which there must be one."""
-    body, _, lines = note.rpartition("\n\n")
-    need(lines.endswith("\n"), "the note is malformed")
-    lines = [re.fullmatch("\u2014 (\\S*) (.*)", line) for line in lines[:-1].split("\n")]
-    need(all(lines), "a signature line is malformed")
-    lines = [(line[1], b64(line[2])) for line in lines]
-    need(all(len(raw) >= 4 for _, raw in lines), "a signature line is malformed")
-    found, signer = [], body.split("\n")[0]
-    for verifier in verifiers:
-        name, key = public(verifier)
-        name = signer if re.fullmatch(re.escape(name) + "/epoch-[1-9][0-9]*", signer) else name
-        mine = [raw[4:] for at, raw in lines if at == name and raw[:4] == key_id(name, key)]
-        if mine and all(is_signed(key[1:], body.encode() + b"\n", raw) for raw in mine): found.append(verifier)
-    need(found, "no signature by a known key")
-    return found
+    def signers(self, verifiers):
+        """Those of the keys that signed it, of which there must be one."""
+        found = []
+        for verifier in verifiers:
+            name, key = public(verifier)
+            name = self.name if re.fullmatch(re.escape(name) + "/epoch-[1-9][0-9]*", self.name) else name
+            mine = [raw[4:] for at, raw in self.lines if at == name and raw[:4] == key_id(name, key)]
+            if mine and all(is_signed(key[1:], self.body, raw) for raw in mine): found.append(verifier)
+        need(found, "no signature by a known key")
+        return found
 
 # The tree (RFC 6962, section 2.1), from left to right, as the roots of its complete subtrees.
 class Tree:
@@ -149,20 +139,17 @@ def check(file, given, kept):
     rest, tree, entries, texts, named = lines(file), Tree(), 0, set(), set()
     kind, header = next(rest, (None, None))
     need(kind == "bundle" and header[0] == 1, "not a bundle of version 1", Foreign)
-    _, log, in_file, note = header
-    in_file = [key for key in in_file if public(key)]
-    # Keys that count; keys that may have signed; who replaced whom; where the past was cut; what must be signed in the end.
-    counts, known = set(given or in_file), dict.fromkeys([*given, *in_file])
-    rotated, cuts, notes, met = [], [], [note], {}
-    name, size, root = stated(note)
-    now, kept = epoch(name, log), [(old, *stated(old)) for old in kept]
-    kept = [(old, epoch(name, log), old_size, old_root) for old, name, old_size, old_root in kept]
+    log, in_file, signed = header[1], [key for key in header[2] if public(key)], Note(header[3], header[1])
+    kept, roots, notes, rotated, cuts = [Note(note, log) for note in kept], {0: tree.root()}, [], [], []
+    counts, known = {*(given or in_file)}, dict.fromkeys([*given, *in_file])
+
     def confirm(note):
-        by = signers(note, known)
+        """A key that signed the entry that names the next vouches for it, if it counts itself."""
+        by = note.signers(known)
         for old, new in rotated:
             if old in by and old in counts: counts.add(new)
         return by
-    met[0] = tree.root()
+
     for kind, value in rest:
         need(kind != "bundle", "a second header")
         if kind == "skipped": tree.skip(*value)
@@ -171,43 +158,41 @@ def check(file, given, kept):
             need(sha(value[2].encode()) == value[1] and text not in texts, "a text has another hash, or is there twice")
             texts.add(text)
         elif kind == "checkpoint":
-            confirm(value[0])
-            need(stated(value[0])[1:] == (tree.size, tree.root()), "a checkpoint is not of what has come before it")
-            notes.append(value[0])
+            notes.append(Note(value[0], log))
+            need((notes[-1].size, notes[-1].root) == (tree.size, tree.root()), "a checkpoint of something else")
+            confirm(notes[-1])
         else:
-            need(value[0] == tree.size, "an entry stands at another's place")
             event = event_of(value[1])
-            named |= named_texts(event)
+            need(value[0] == tree.size, "an entry stands at another's place")
             if event.get("kind") == "key-rotated" and public(event["retired"]) and public(event["active"]):
                 rotated.append((event["retired"], event["active"]))
                 known.update(dict.fromkeys(rotated[-1]))
             if event.get("kind") == "epoch-began" and event["size"] == tree.size: cuts.append(event)
+            named, entries = named | named_texts(event), entries + 1
             tree.add(0, sha(b"\0", value[1].encode()))
-            entries += 1
-        if any(old[2] == tree.size for old in kept): met[tree.size] = tree.root()
-    need(size == tree.size, f"its lines cover {tree.size} entries, {size} were signed")
-    need(root == tree.root(), "its entries and hashes do not come to the root that was signed")
+        if any(note.size == tree.size for note in kept): roots[tree.size] = tree.root()
+    need(signed.size == tree.size, f"its lines cover {tree.size} entries, {signed.size} were signed")
+    need(signed.root == tree.root(), "its entries and hashes do not come to the root that was signed")
     need(texts <= named, "no entry names one of the texts")
-    by = confirm(note)
-    need(all(public(key)[0] == log for key in by) and counts & set(by), "no key that counts has signed it")
-    silent = False
-    for old, old_epoch, old_size, old_root in kept:
-        signers(old, known)
-        cut = next((cut for cut in cuts if cut["epoch"] > old_epoch), None)
-        last = (cut["published_size"], cut["published_root"]) if cut else (-1, "")
-        if met.get(old_size) == old_root: notes.append(old)
-        elif cut and (old_size < last[0] or (old_size, old_root.hex()) == last) and now >= cut["epoch"]: continue
-        else: need(old_size not in met, "it does not continue a kept checkpoint: a fork")
-        silent = silent or old_size not in met
+    by = [key for key in confirm(signed) if key in counts]
+    need(by and public(by[0])[0] == log, "no key that counts has signed it")
+    for note in kept:
+        note.signers(known)
+        cut = next((cut for cut in cuts if note.epoch < cut["epoch"] <= signed.epoch), None)
+        end = (cut["published_size"], cut["published_root"]) if cut else (0, "")
+        if roots.get(note.size) == note.root: notes.append(note)
+        elif note.size < end[0] or (note.size, note.root.hex()) == end:
+            roots[note.size] = None  # It is lost, and somebody has accepted that.
+        else: need(note.size not in roots, "it does not continue a kept checkpoint: a fork")
     for old, new in reversed(rotated):
         if new in counts: counts.add(old)
-    need(all(counts & set(signers(one, known)) for one in notes), "no key that counts has signed one of its checkpoints")
-    need(not silent, "it says nothing about a kept checkpoint", Foreign)
-    print(f"sound: {entries} entries of {log}\n  log          {size} entries, root {root.hex()}")
+    need(all(counts & {*note.signers(known)} for note in notes), "no key that counts has signed one of its checkpoints")
+    need(all(note.size in roots for note in kept), "it says nothing about a kept checkpoint", Foreign)
+    print(f"sound: {entries} entries of {log}\n  log          {signed.size} entries, root {signed.root.hex()}")
     print(f"  rules        {len(texts)} of the {len(named)} texts that the entries name are here, unchanged")
     for cut in cuts: print("  epoch {epoch}      from entry {size}, accepted by {by!a}: {why!a}".format(**cut))
-    print("  signed by    " + (", ".join(by)) + (", the key that was given" if set(by) & set(given) else
-          ", for which the key vouches that was given" if given else ", a key out of the file itself: give --key"))
+    whose = "the key that was given" if by[0] in given else "for which the key vouches that was given"
+    print(f"  signed by    {by[0]}, {whose if given else 'a key out of the file itself: give --key'}")
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
