@@ -44,6 +44,7 @@ mod identity_session;
 mod identity_webauthn;
 mod log_tiles;
 mod migrations;
+mod ocsf;
 mod operator;
 mod permit;
 mod portal_audit;

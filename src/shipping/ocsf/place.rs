@@ -110,8 +110,20 @@ pub(super) fn complete(event: &mut Map<String, Value>, class: Class, kind: &str)
                 put(event, "entity.name", at(event, "entity.type").cloned().unwrap_or_else(|| json!(UNKNOWN)));
             }
         }
-        Class::ApplicationLifecycle => put(event, "app.name", json!(PRODUCT)),
-        Class::ApplicationError => {}
+        Class::ApplicationLifecycle => {
+            put(event, "app.name", json!(PRODUCT));
+            set_aside(event);
+        }
+        Class::ApplicationError => set_aside(event),
+    }
+}
+
+/// These classes have no place for whoever asked.
+fn set_aside(event: &mut Map<String, Value>) {
+    for name in ["actor", "src_endpoint"] {
+        if let Some(value) = event.remove(name) {
+            put(event, &format!("unmapped.{name}"), value);
+        }
     }
 }
 
