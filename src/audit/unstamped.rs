@@ -42,6 +42,8 @@ impl Unstamped {
         let recorded_at = Timestamp::from_micros(0);
         let (mut leaf, mut stamp) = (Vec::with_capacity(USUAL_LENGTH), 0);
         leaf.push(VERSION);
+        let mut hex = [0; 32];
+        hex::encode_to_slice(salt.0, &mut hex).map_err(|_| CanonicalFault::Form)?;
         // The members of `Entry`, in the order of their names.
         write_object(&mut leaf, |entry| {
             entry.member("broker", &broker)?;
@@ -54,7 +56,7 @@ impl Unstamped {
             entry.member("recorded_at", &recorded_at)?;
             stamp = entry.len() - 1;
             entry.member("request", &request)?;
-            entry.member("salt", &salt)
+            entry.member("salt", std::str::from_utf8(&hex).unwrap_or_default())
         })?;
         if leaf.get(stamp) != Some(&b'0') {
             return Err(CanonicalFault::Form);

@@ -196,9 +196,9 @@ fn builder(limits: &Limits, speaks: Speaks) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
+        // No limit on the number of fields but hyper's own of 100, for which it takes no memory; `admit` counts again.
         // Runs between requests too, so it is the longer of the two; `Activity` holds heads to the shorter.
         .header_read_timeout(limits.idle.max(limits.header))
-        .max_headers(4 * limits.header_fields)
         .max_buf_size(limits.header_bytes.max(8192));
     builder
         .http2()

@@ -229,6 +229,7 @@ pub(super) async fn soon<T>(work: impl Future<Output = T>) -> Option<T> {
 
 /// A field of the broker's own from text that may be anything.
 pub(super) fn field(text: &str) -> Option<HeaderValue> {
-    let sound = text.trim() == text && !text.chars().any(char::is_control);
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let sound = text.trim() == text && (is_plain || !text.chars().any(char::is_control));
     sound.then(|| HeaderValue::from_bytes(text.as_bytes()).ok()).flatten()
 }
