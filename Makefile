@@ -1,6 +1,6 @@
 # What people run, and what the CI runs: the same.
 
-.PHONY: help demo demo-kubernetes test fire bench-audit bench-decide bench-proxy bench-search check supply
+.PHONY: help demo demo-kubernetes test fire bench-audit bench-decide bench-proxy bench-search bench-verify check supply
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -42,7 +42,11 @@ bench-decide: ## how long a decision takes with up to 10,000 rules, remembered a
 
 bench-search: ## how long searching a made-up log takes; SIZE=10000000 for ten million entries (some 12 GB of disk, reckoned)
 	@tests/install demo
-	@cargo bench --locked --bench search -- $(or $(SIZE),1000000)
+	@cargo bench --locked --bench history -- $(or $(SIZE),1000000) search
+
+bench-verify: ## what checking a made-up log takes; SIZE as above, ARGS=search to search the same log as well
+	@tests/install demo
+	@cargo bench --locked --bench history -- $(or $(SIZE),1000000) verify $(ARGS)
 
 check: ## formatting, lints, documentation, the rules of the house
 	@.ci/check

@@ -31,6 +31,25 @@ pub struct Columns {
     pub target: Option<String>,
 }
 
+/// What the columns say of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Whose {
+    pub(super) person: Uuid,
+    pub(super) login: Uuid,
+    pub(super) credential: Option<Uuid>,
+}
+
+impl Whose {
+    /// Derives it from the caller.
+    pub(super) fn of(caller: &Caller) -> Self {
+        Self {
+            person: caller.person.uuid(),
+            login: caller.login.uuid(),
+            credential: caller.presented.credential().map(CredentialId::uuid),
+        }
+    }
+}
+
 impl Columns {
     /// Derives the columns from the entry.
     pub fn of(entry: &Entry) -> Self {
@@ -91,7 +110,7 @@ impl Event {
 }
 
 /// `target`, made shorter and printable where it is not.
-fn storable(target: String) -> String {
+pub(super) fn storable(target: String) -> String {
     let is_plain = target.len() <= LONGEST_TARGET && target.bytes().all(is_plain);
     if is_plain { target } else { printable(shortened(&target)) }
 }

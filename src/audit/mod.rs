@@ -16,6 +16,7 @@ pub mod export;
 pub mod fork;
 mod gap;
 mod log;
+mod pieces;
 mod position;
 pub mod proof;
 pub mod published;

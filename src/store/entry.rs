@@ -2,7 +2,7 @@
 //! Rows carry leaf bytes and derived columns; what they mean is the audit room's to say.
 
 use sqlx::{
-    FromRow, PgConnection, PgExecutor, Row,
+    FromRow as _, PgConnection, PgExecutor, Row as _,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
@@ -61,19 +61,22 @@ pub struct Batch {
     pub tile_hashes: Vec<Vec<u8>>,
 }
 
+/// An entry as the database sent it, not read yet: that can be done on another core.
+pub struct Fetched(PgRow);
+
 /// An entry as it lies in the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryRow {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRow<'r> {
     /// `leaf_index`
     pub leaf_index: i64,
     /// `recorded_at`
-    pub recorded_at: OffsetDateTime,
+    pub recorded_at: Timestamp,
     /// `leaf`
-    pub leaf: Vec<u8>,
+    pub leaf: &'r [u8],
     /// `happened_at`
-    pub happened_at: OffsetDateTime,
+    pub happened_at: Timestamp,
     /// `kind`
-    pub kind: String,
+    pub kind: &'r str,
     /// `broker`
     pub broker: Uuid,
     /// `request`
@@ -85,29 +88,42 @@ pub struct EntryRow {
     /// `credential`
     pub credential: Option<Uuid>,
     /// `verdict`
-    pub verdict: Option<String>,
+    pub verdict: Option<&'r str>,
     /// `target`
-    pub target: Option<String>,
+    pub target: Option<&'r str>,
 }
 
-impl FromRow<'_, PgRow> for EntryRow {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            leaf_index: row.try_get("leaf_index")?,
-            recorded_at: row.try_get("recorded_at")?,
-            leaf: row.try_get("leaf")?,
-            happened_at: row.try_get("happened_at")?,
-            kind: row.try_get("kind")?,
-            broker: row.try_get("broker")?,
-            request: row.try_get("request")?,
-            person: row.try_get("person")?,
-            login: row.try_get("login")?,
-            credential: row.try_get("credential")?,
-            verdict: row.try_get("verdict")?,
-            target: row.try_get("target")?,
+impl Fetched {
+    /// Reads it, copying nothing.
+    pub fn read(&self) -> Result<EntryRow<'_>, StoreFault> {
+        let row = &self.0;
+        Ok(EntryRow {
+            leaf_index: row.try_get(0)?,
+            recorded_at: moment(row, 1)?,
+            leaf: row.try_get(2)?,
+            happened_at: moment(row, 3)?,
+            kind: row.try_get(4)?,
+            broker: row.try_get(5)?,
+            request: row.try_get(6)?,
+            person: row.try_get(7)?,
+            login: row.try_get(8)?,
+            credential: row.try_get(9)?,
+            verdict: row.try_get(10)?,
+            target: row.try_get(11)?,
         })
     }
 }
+
+/// A `timestamptz`: microseconds since the year 2000, in eight bytes.
+fn moment(row: &PgRow, column: usize) -> Result<Timestamp, StoreFault> {
+    let value = row.try_get_raw(column)?;
+    let bytes = value.as_bytes().ok().and_then(|bytes| bytes.first_chunk());
+    let micros = i64::from_be_bytes(*bytes.ok_or(StoreFault::Malformed { what: "the time of an entry" })?);
+    Ok(Timestamp::from_micros(micros.saturating_add(MICROS_TO_2000)))
+}
+
+/// From 1970, where our time begins.
+const MICROS_TO_2000: i64 = 946_684_800_000_000;
 
 /// Makes room for entries of the month of `moment` and of the next.
 pub async fn ensure_partitions(db: impl PgExecutor<'_>, moment: Timestamp) -> Result<(), StoreFault> {
@@ -150,8 +166,8 @@ pub async fn was_rolled_back(db: impl PgExecutor<'_>, transaction: &str) -> Resu
 }
 
 /// The entries `from..to`, in order: one for each index, unless someone has been at the table.
-pub async fn between(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<Vec<EntryRow>, StoreFault> {
-    let rows = sqlx::query_as(
+pub async fn between(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<Vec<Fetched>, StoreFault> {
+    let rows = sqlx::query(
         "select leaf_index, recorded_at, leaf, happened_at, kind, broker, request, person, login, credential, verdict,
                 target
            from entry
@@ -164,7 +180,7 @@ pub async fn between(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<Vec<
     .bind(stored(to.saturating_sub(from).saturating_add(1)))
     .fetch_all(db)
     .await?;
-    Ok(rows)
+    Ok(rows.into_iter().map(Fetched).collect())
 }
 
 /// The index of the last entry and the size of the newest head, as of one instant.

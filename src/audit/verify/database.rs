@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Broken, Place, Report, Trust, VerifyFault,
+    ahead::Ahead,
     chain::Chain,
     fold::{Fold, Source, stated_size},
 };
@@ -150,35 +151,29 @@ async fn walk(
     }
     let mut bodies: BTreeMap<u64, Vec<u8>> = archive::succession(&mut *db, archived).await?.into_iter().collect();
     bodies.extend(anchors.archived.leaves.clone());
+    let mut ahead = Ahead::of(archived, head.size);
     let mut last_checkpoint = (0, Uuid::nil());
     while fold.size() < head.size {
         progress(fold.size(), head.size);
-        let steps = head::steps_past(&mut *db, fold.last_announced(), STEPS).await?;
-        let is_end = |size: u64| size > head.size;
-        for step in steps.into_iter().take_while(|step| !is_end(step.head.size)) {
-            fold.announce(step)?;
-        }
-        let target = fold.last_announced();
-        if target == fold.size() {
-            return Err(Broken::head(head.size, "the heads before it are missing").into());
-        }
-        last_checkpoint = expect_stored(db, fold, last_checkpoint, target).await?;
-        while fold.size() < target {
-            if fold.size() < archived {
-                for _ in fold.size()..target.min(archived).min(fold.size() + ENTRIES) {
-                    fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
-                }
-                compare_tiles(db, fold).await?;
-                continue;
+        if fold.size() < archived {
+            if fold.last_announced() == fold.size() {
+                last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
             }
-            let to = target.min(fold.size() + ENTRIES);
-            for row in entry::between(&mut *db, fold.size(), to).await? {
-                fold.entry(&row)?;
+            for _ in fold.size()..fold.last_announced().min(archived) {
+                fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
+            }
+        } else {
+            let Some((to, page)) = ahead.page(db).await? else { break };
+            while fold.last_announced() < to {
+                last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
+            }
+            for derived in &page {
+                fold.entry(derived)?;
             }
             fold.expect_reached(to)?;
-            compare_tiles(db, fold).await?;
-            progress(fold.size(), head.size);
         }
+        compare_tiles(db, fold).await?;
+        progress(fold.size(), head.size);
     }
     fold.finish()?;
     expect_archived(db, archived).await?;
@@ -189,6 +184,25 @@ async fn walk(
             Stop::Fault(VerifyFault::Unheard { what: broken.to_string(), from: start, last: end - 1 })
         }
     })
+}
+
+/// Hands the next heads to the fold, and the stored checkpoints up to there.
+async fn announce(
+    db: &mut PgConnection,
+    fold: &mut Fold,
+    head: &Head,
+    last_checkpoint: (u64, Uuid),
+) -> Result<(u64, Uuid), Stop> {
+    let before = fold.last_announced();
+    let steps = head::steps_past(&mut *db, before, STEPS).await?;
+    for step in steps.into_iter().take_while(|step| step.head.size <= head.size) {
+        fold.announce(step)?;
+    }
+    let target = fold.last_announced();
+    if target == before {
+        return Err(Broken::head(head.size, "the heads before it are missing").into());
+    }
+    expect_stored(db, fold, last_checkpoint, target).await
 }
 
 /// The log must say itself that everything before `first` was archived. All of its entries and columns were found good
@@ -282,9 +296,10 @@ async fn narrowed(db: &mut PgConnection, broken: Broken) -> Result<Broken, Store
         let Some((_, stored)) = tile::tiles(&mut *db, 0, index, index + 1).await?.pop() else { continue };
         let stored = hashes(&stored).unwrap_or_default();
         for row in entry::between(&mut *db, index * width, (index + 1) * width).await? {
+            let row = row.read()?;
             let leaf_index = u64::try_from(row.leaf_index).unwrap_or(u64::MAX);
             let nth = usize::try_from(leaf_index % width).unwrap_or(usize::MAX);
-            if (from..to).contains(&leaf_index) && stored.get(nth) != Some(&leaf_hash(&row.leaf)) {
+            if (from..to).contains(&leaf_index) && stored.get(nth) != Some(&leaf_hash(row.leaf)) {
                 return Ok(Broken::leaf(leaf_index, broken.what));
             }
         }
@@ -299,6 +314,3 @@ async fn stored_keys(db: &mut PgConnection, origin: &str) -> Result<Vec<Verifier
 
 /// How many batches or checkpoints are read at once.
 const STEPS: u32 = 64;
-
-/// How many entries are read at once.
-const ENTRIES: u64 = 2_048;

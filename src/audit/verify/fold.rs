@@ -7,17 +7,17 @@ use std::collections::VecDeque;
 
 use super::{
     chain::{Chain, Cut, Stated},
+    derive::Derived,
     report::{Broken, Place},
 };
 use crate::{
     audit::{
         Entry,
-        entry::Columns,
         tile::{Tile, Tree, WIDTH},
         tree::{Edge, Hash, empty_root, hashes, leaf_hash},
     },
     model::Timestamp,
-    store::{entry::EntryRow, head::Step},
+    store::head::Step,
 };
 
 /// See the head of this file.
@@ -98,9 +98,10 @@ impl Fold {
         self.chain.cuts()
     }
 
-    /// The tiles that became complete since the last call.
+    /// The tiles that became complete since the last call. While an entry is suspect they wait: the end of its batch says
+    /// what is wrong, and says it better.
     pub(super) fn take_complete(&mut self) -> Vec<Tile> {
-        std::mem::take(&mut self.complete)
+        if self.suspect.is_some() { Vec::new() } else { std::mem::take(&mut self.complete) }
     }
 
     /// The next batch, as its head describes it.
@@ -165,9 +166,9 @@ impl Fold {
     }
 
     /// The next entry.
-    pub(super) fn entry(&mut self, row: &EntryRow) -> Result<(), Broken> {
+    pub(super) fn entry(&mut self, derived: &Derived) -> Result<(), Broken> {
         let index = self.tree.size();
-        match u64::try_from(row.leaf_index) {
+        match u64::try_from(derived.index) {
             Ok(found) if found == index => {}
             Ok(found) if found < index => return Err(Broken::leaf(found, "it is there twice")),
             Ok(_) => return Err(missing(index)),
@@ -178,7 +179,7 @@ impl Fold {
         };
         let start = batch.step.parent_size.unwrap_or(0);
         let listed = usize::try_from(index - start).ok().and_then(|nth| batch.hashes.get(nth));
-        let hash = leaf_hash(&row.leaf);
+        let (hash, recorded_at) = (derived.hash, batch.step.head.recorded_at);
         if listed != Some(&hash) {
             // Whether the entry or the list was changed is known at the end of the batch, when the root is compared.
             let other = batch.hashes.iter().position(|listed| *listed == hash).map(|nth| start + nth as u64);
@@ -187,14 +188,15 @@ impl Fold {
                 None => "its bytes were changed: they do not hash to what was recorded".to_owned(),
             };
             self.suspect.get_or_insert((index, what));
-        } else if let Err(what) = same_columns(row, batch.step.head.recorded_at) {
+        } else if let Some(what) = &derived.fault {
+            return Err(self.take_suspect().unwrap_or_else(|| Broken::leaf(index, what)));
+        } else if derived.recorded_at != recorded_at {
+            let what = "its bytes and its batch disagree about when it was recorded";
             return Err(self.take_suspect().unwrap_or_else(|| Broken::leaf(index, what)));
         }
-        self.recorded_at = Some(batch.step.head.recorded_at);
-        if matters_to_the_chain(&row.kind)
-            && let Ok(entry) = Entry::from_leaf(&row.leaf)
-        {
-            self.chain.hear(index, &entry.event);
+        self.recorded_at = Some(recorded_at);
+        if let Some(event) = &derived.news {
+            self.chain.hear(index, event);
         }
         self.tree.append(hash, &mut self.complete);
         if self.tree.size() == batch.step.head.size {
@@ -272,7 +274,8 @@ impl Fold {
         if let Some(broken) = self.take_suspect() {
             return Err(broken);
         }
-        let edge = Edge::from_bytes(size, &head.edge).filter(|edge| edge.root() == head.root);
+        let is_known = |edge: &Edge| is_same && edge == self.tree.edge();
+        let edge = Edge::from_bytes(size, &head.edge).filter(|edge| is_known(edge) || edge.root() == head.root);
         match edge {
             None => Err(Broken::head(size, "its root is not that of its own edge: one of them was changed")),
             Some(_) if is_same => Ok(()),
@@ -320,11 +323,6 @@ impl Fold {
     }
 }
 
-/// Whether entries of this kind say who may sign, or that the past was cut.
-fn matters_to_the_chain(kind: &str) -> bool {
-    matches!(kind, "key-rotated" | "epoch-began")
-}
-
 /// The size on the second line, for naming a checkpoint that is not believed otherwise.
 pub(super) fn stated_size(note: &str) -> u64 {
     note.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0)
@@ -345,29 +343,4 @@ fn differing(one: &Edge, other: &Edge) -> Option<(u64, u64)> {
 
 fn missing(index: u64) -> Broken {
     Broken::leaf(index, "it is missing")
-}
-
-/// Derives the columns of a row again and compares each.
-fn same_columns(row: &EntryRow, recorded_at: Timestamp) -> Result<(), String> {
-    let entry = Entry::from_leaf(&row.leaf).map_err(|fault| format!("its bytes are not an entry: {fault}"))?;
-    let columns = Columns::of(&entry);
-    if entry.recorded_at != recorded_at {
-        return Err("its bytes and its batch disagree about when it was recorded".to_owned());
-    }
-    let same = [
-        ("recorded_at", row.recorded_at == columns.recorded_at.to_datetime()),
-        ("happened_at", row.happened_at == columns.happened_at.to_datetime()),
-        ("kind", row.kind == columns.kind),
-        ("broker", row.broker == columns.broker),
-        ("request", row.request == columns.request),
-        ("person", row.person == columns.person),
-        ("login", row.login == columns.login),
-        ("credential", row.credential == columns.credential),
-        ("verdict", row.verdict.as_deref() == columns.verdict),
-        ("target", row.target == columns.target),
-    ];
-    match same.iter().find(|(_, is_same)| !is_same) {
-        None => Ok(()),
-        Some((column, _)) => Err(format!("its column `{column}` was changed: it says something else than the bytes")),
-    }
 }

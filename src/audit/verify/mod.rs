@@ -1,12 +1,16 @@
 //! Is the log what it says it is? A fold over all entries in constant memory: places, leaf bytes, columns, tiles, every
-//! head and every checkpoint. Needs no server and only the right to read.
+//! head and every checkpoint, on every core. Needs no server and only the right to read.
 //!
 //! Whoever owns the database may have changed any row. What holds against them is a checkpoint and a verifier key that
 //! were kept elsewhere; everything stored beside the entries only narrows down where they differ.
 
+mod ahead;
 pub(in crate::audit) mod chain;
 mod database;
+mod derive;
 mod fold;
+mod memo;
+mod recall;
 mod report;
 
 pub use chain::Cut;

@@ -74,7 +74,7 @@ pub async fn rewrite_tiles(db: &TestDb) {
 
 async fn change(db: &TestDb, index: u64, change: impl Fn(&mut Entry)) {
     let row = between(&db.owner, index, index + 1).await.unwrap().pop().unwrap();
-    let mut entry = Entry::from_leaf(&row.leaf).unwrap();
+    let mut entry = Entry::from_leaf(row.read().unwrap().leaf).unwrap();
     change(&mut entry);
     let columns = Columns::of(&entry);
     sqlx::query("update entry set leaf = $2, kind = $3, verdict = $4, target = $5 where leaf_index = $1")

@@ -5,6 +5,7 @@ use bailiwick::{
     audit::{
         ClosedBy, Entry, Event, SignInStep,
         entry::{Columns, Salt},
+        tree::{Hash, leaf_hash},
     },
     model::{
         Action, AppName, Assurance, AssuranceLevel, Attributes, BrokerId, Caller, CanonicalPath, Cause, ClusterName,
@@ -50,9 +51,12 @@ pub fn person(number: u64) -> PersonId {
     PersonId::from_uuid(id(1, number))
 }
 
-/// When the entry at `place` was recorded: eight share an instant.
+/// How many entries share an instant, as those of a batch do.
+pub const BATCH: u64 = 64;
+
+/// When the entry at `place` was recorded.
 pub fn recorded_at(place: u64, pace: i64) -> Timestamp {
-    Timestamp::from_micros(START + (place / 8) as i64 * 8 * pace)
+    Timestamp::from_micros(START + (place / BATCH * BATCH) as i64 * pace)
 }
 
 /// The entry at `place`, where one comes every `pace` microseconds: the first of a pair is most often a decision, the
@@ -220,17 +224,20 @@ pub async fn make_room(db: &mut PgConnection, until: u64, pace: i64) {
     bailiwick::store::entry::ensure_partitions(&mut *db, Timestamp::from_micros(end)).await.unwrap();
 }
 
-/// Writes the entries `from..until` as they would lie in the table, by COPY; the tree over them is left out.
-pub async fn write(db: &mut PgConnection, (from, until): (u64, u64), pace: i64) {
+/// Writes the entries `from..until` as they would lie in the table, by COPY; the tree over them is left out. Returns the
+/// hashes of their leaves.
+pub async fn write(db: &mut PgConnection, (from, until): (u64, u64), pace: i64) -> Vec<Hash> {
     use std::fmt::Write as _;
     let statement = "copy entry (leaf_index, recorded_at, leaf, happened_at, kind, broker, request, person, login,
                                  credential, verdict, target) from stdin";
     let mut copy = db.copy_in_raw(statement).await.unwrap();
-    let mut text = String::new();
+    let (mut text, mut hashes) = (String::new(), Vec::new());
     let uuid = |id: Option<Uuid>| id.map_or("\\N".to_owned(), |id| id.to_string());
     for place in from..until {
         let entry = entry(place, pace);
-        let (leaf, columns) = (hex::encode(entry.leaf().unwrap()), Columns::of(&entry));
+        let (leaf, columns) = (entry.leaf().unwrap(), Columns::of(&entry));
+        hashes.push(leaf_hash(&leaf));
+        let leaf = hex::encode(leaf);
         let ids = [columns.request, columns.person, columns.login, columns.credential].map(uuid).join("\t");
         let (verdict, target) = (columns.verdict.unwrap_or("\\N"), columns.target.unwrap_or("\\N".to_owned()));
         let (recorded_at, happened_at) = (entry.recorded_at, entry.happened_at);
@@ -246,6 +253,7 @@ pub async fn write(db: &mut PgConnection, (from, until): (u64, u64), pace: i64) 
     }
     copy.send(text.into_bytes()).await.unwrap();
     copy.finish().await.unwrap();
+    hashes
 }
 
 /// Says that the log has `size` entries, without a tree that would prove it.

@@ -1,81 +1,22 @@
-//! `make bench-search`: how long a reviewer waits for the first page, a count and a chart, over a made-up log of
-//! millions of entries on a real Postgres; and whether anything but an index served them. Prints Markdown.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a measurement that cannot go on is to stop"
-)]
-
-#[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../../tests/it/support/cluster.rs"]
-mod cluster;
-#[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../../tests/it/support/history.rs"]
-mod history;
+//! How long a reviewer waits for the first page, a count and a chart, and whether anything but an index served them.
 
 use std::time::{Duration, Instant};
 
 use bailiwick::audit::search::{Search, Turn, activity, find, take_turn, tally};
-use cluster::Cluster;
-use history::{PEOPLE, entry, id, recorded_at};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
-/// Half a second between entries: ten million are two months.
-const PACE: i64 = 500_000;
+use super::{
+    history::{PEOPLE, entry, id, recorded_at},
+    made_up::{PACE, connect},
+};
 
 /// A page, as the portal shows it.
 const PAGE: usize = 50;
 
-#[tokio::main]
-async fn main() {
-    let size = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
-    let mut owner = connect("postgres", "postgres").await;
-    for setting in ["max_wal_size = '2GB'", "shared_buffers = '512MB'", "checkpoint_timeout = '30min'"] {
-        owner.execute(AssertSqlSafe(format!("alter system set {setting}"))).await.unwrap();
-    }
-    owner.execute("select pg_reload_conf()").await.unwrap();
-    owner.execute("create database bench").await.unwrap();
-    let pool = sqlx::PgPool::connect(&Cluster::running().url("postgres", "bench")).await.unwrap();
-    bailiwick::store::migrate(&pool).await.unwrap();
-    pool.close().await;
-    for role in ["broker", "auditor"] {
-        owner.execute(AssertSqlSafe(format!("alter role bailiwick_{role} login"))).await.unwrap();
-    }
-    write(size).await;
+/// Builds the index, then asks.
+pub async fn measure(size: u64) {
     build(size).await;
     ask(size).await;
-}
-
-async fn connect(role: &str, database: &str) -> PgConnection {
-    PgConnection::connect(&Cluster::running().url(role, database)).await.unwrap()
-}
-
-/// The entries, compressed inside their rows to save the disk of whoever measures; that costs a reader, it saves nothing.
-async fn write(size: u64) {
-    let mut db = connect("postgres", "bench").await;
-    history::make_room(&mut db, size, PACE).await;
-    let parts: Vec<String> =
-        sqlx::query_scalar("select inhrelid::regclass::text from pg_inherits where inhparent = 'entry'::regclass")
-            .fetch_all(&mut db)
-            .await
-            .unwrap();
-    for part in parts {
-        let squeeze = format!(
-            "alter table {part} alter leaf set storage main, alter leaf set compression lz4, set (toast_tuple_target = 128)"
-        );
-        db.execute(AssertSqlSafe(squeeze)).await.unwrap();
-    }
-    db.execute("set synchronous_commit = off").await.unwrap();
-    let start = Instant::now();
-    for from in (0..size).step_by(100_000) {
-        history::write(&mut db, (from, (from + 100_000).min(size)), PACE).await;
-        eprintln!("{from} written, {} s", start.elapsed().as_secs());
-    }
-    history::claim_size(&mut db, size, PACE).await;
-    db.execute("vacuum analyze entry").await.unwrap();
 }
 
 /// The index, as a broker builds it.
