@@ -47,9 +47,11 @@ fn main() {
         for round in 0..=rounds {
             let known = |n: usize| format!("/area-{}/page-{}", n % 50, n % 7);
             let new = |n: usize| format!("/area-{}/page-{round}-{n}", n % 50);
+            // So many new questions make the memory forget; this one time does not count.
+            measure(&plain, &people[..50], known);
             let found =
                 [measure(&plain, &people[..50], known), measure(&plain, &people, new), measure(&timely, &people, new)];
-            // The first round fills what is remembered.
+            // The first round only warms up.
             if round > 0 {
                 seen.iter_mut().zip(found).for_each(|(seen, found)| seen.push(found));
             }
