@@ -231,6 +231,17 @@ pub enum Event {
         /// SHA-256 of the manifest, in hex.
         manifest: String,
     },
+    /// A collector did not get entries: it refuses them, or they are gone from the database.
+    CollectorSkipped {
+        /// Which.
+        collector: String,
+        /// The first of them.
+        from: u64,
+        /// The first one after them.
+        until: u64,
+        /// Why.
+        why: String,
+    },
     /// A broker started.
     BrokerStarted {
         /// Its version.
@@ -307,6 +318,7 @@ impl Event {
             Self::Archived { .. } => "archived",
             Self::SearchChanged { .. } => "search-changed",
             Self::Exported { .. } => "exported",
+            Self::CollectorSkipped { .. } => "collector-skipped",
             Self::BrokerStarted { .. } => "broker-started",
             Self::BrokerStopped {} => "broker-stopped",
         }

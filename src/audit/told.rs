@@ -155,6 +155,7 @@ fn why(event: &Event) -> String {
             (Some(_), Some(_)) => format!("{name} changed"),
         },
         Event::Exported { entries, format, search, .. } => format!("{entries} as {format}: {search}"),
+        Event::CollectorSkipped { collector, from, until, why } => format!("{collector}, {from} to {until}: {why}"),
         Event::BrokerStarted { version, .. } => version.clone(),
         Event::BrokerStopped {} => String::new(),
     }

@@ -190,6 +190,9 @@ fn asked(event: &Event) -> String {
         Event::SearchChanged { name, after: None, .. } => format!("search {name:?} removed"),
         Event::SearchChanged { name, .. } => format!("search {name:?} changed"),
         Event::Exported { entries, format, .. } => format!("{} exported as {format}", words::entries(*entries)),
+        Event::CollectorSkipped { collector, from, until, .. } => {
+            format!("{} left out of collector {collector}", words::entries(until.saturating_sub(*from)))
+        }
         Event::BrokerStarted { version, .. } => format!("broker {version} started"),
         Event::BrokerStopped {} => "broker stopped in good order".to_owned(),
     }

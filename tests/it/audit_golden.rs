@@ -43,7 +43,7 @@ fn there_is_a_sample_of_every_kind() {
     let mut kinds: Vec<usize> = samples().iter().map(|entry| number(&entry.event)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..24).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..25).collect::<Vec<_>>());
 }
 
 fn line(entry: &Entry) -> String {
@@ -80,6 +80,7 @@ fn number(event: &Event) -> usize {
         Event::Archived { .. } => 21,
         Event::SearchChanged { .. } => 22,
         Event::Exported { .. } => 23,
+        Event::CollectorSkipped { .. } => 24,
     }
 }
 
@@ -212,6 +213,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             configuration: "00ff".into(),
             key: Some("log+1a2b3c4d+AQ".into()),
         },
+        Event::CollectorSkipped { collector: "siem".into(), from: 17, until: 18, why: "it refuses entry 17".into() },
     ]
 }
 

@@ -246,6 +246,7 @@ pub(super) fn places(about: About<'_>) -> Vec<String> {
         | Event::EpochBegan { .. }
         | Event::KeyRotated { .. }
         | Event::Archived { .. }
+        | Event::CollectorSkipped { .. }
         | Event::BrokerStarted { .. }
         | Event::BrokerStopped {} => vec!["broker".to_owned()],
         _ => vec!["portal".to_owned()],
@@ -317,6 +318,7 @@ pub(super) fn event_texts(event: &Event, left: &mut usize, take: &mut impl FnMut
             [before, after].into_iter().flatten().for_each(|search| all(&[search]));
         }
         Event::Exported { search, manifest, .. } => all(&[search, manifest]),
+        Event::CollectorSkipped { collector, why, .. } => all(&[collector, why]),
         Event::BrokerStarted { version, configuration, key } => {
             all(&[version, configuration]);
             key.iter().for_each(|key| all(&[key]));

@@ -92,6 +92,11 @@ fn facts_of(event: &Event) -> Vec<Fact> {
             facts
         }
         Event::PolicyRejected { errors } => errors.iter().skip(1).map(|fault| plain("And", fault.clone())).collect(),
+        Event::CollectorSkipped { from, until, why, .. } => vec![
+            plain("First", from.to_string()),
+            plain("Last", until.saturating_sub(1).to_string()),
+            plain("Why", why.clone()),
+        ],
         Event::BrokerStarted { configuration, key, .. } => {
             let mut facts = vec![code("Configuration", configuration.clone())];
             facts.extend(key.iter().map(|key| code("Signs with", key.clone())));

@@ -1,6 +1,6 @@
 //! One collector at work: reads entries by leaf index in short statements, hands them to its sink, and moves the cursor
-//! only when the sink has taken them. INVARIANT: the cursor never passes an entry that was neither taken nor recorded as
-//! left out. Whoever dies between the two leaves duplicates behind, never a gap.
+//! only when the sink has taken them. INVARIANT: the cursor never passes an entry that was neither taken nor recorded in
+//! the log as left out. Whoever dies between the two leaves duplicates behind, never a gap.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +13,7 @@ use super::{
     sink::{Sink, SinkFault},
 };
 use crate::{
+    audit::{ChangeFault, Draft, Event, Log},
     config::{Begin, Collector, OnReject},
     model::{BrokerId, Clock, Entropy},
     store::{
@@ -55,6 +56,7 @@ pub(super) struct Work {
     pub(super) sink: Sink,
     pub(super) origin: String,
     pub(super) pool: PgPool,
+    pub(super) log: Log,
     pub(super) broker: BrokerId,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -276,14 +278,30 @@ impl Work {
         self.leave_out(stand, until, &why).await
     }
 
-    /// Moves on past entries that the collector does not get, which is recorded and said aloud.
+    /// Moves on past entries that the collector does not get, which the log itself tells of in the same transaction.
     async fn leave_out(&self, stand: &mut Stand, until: u64, why: &str) -> Result<Round, StoreFault> {
         let skipped = until - stand.next;
         let by = Advance { from: stand.next, until, epoch: stand.epoch_of(stand.next), shipped: 0, skipped };
-        let mut db = self.pool.acquire().await?;
-        let (name, now) = (self.settings.name.as_str(), self.clock.now());
-        if !collector::skip(&mut db, name, stand.fence, by, why, now).await? {
-            return Ok(Round::Lost);
+        let (name, why, now) = (self.settings.name.as_str(), why.to_owned(), self.clock.now());
+        let event =
+            Event::CollectorSkipped { collector: name.to_owned(), from: by.from, until: by.until, why: why.clone() };
+        let draft = Draft { caller: None, event, happened_at: now, request: None };
+        let skip = (stand.fence, name.to_owned(), why.clone(), draft);
+        let recorded = self.log.append_within(move |db| {
+            let (fence, name, why, draft) = skip.clone();
+            Box::pin(async move {
+                let is_ours = collector::skip(db, &name, fence, by, &why, now).await?;
+                Ok(((), is_ours.then_some(draft).into_iter().collect()))
+            })
+        });
+        match recorded.await {
+            Ok(_) => {}
+            Err(ChangeFault::Unneeded) => return Ok(Round::Lost),
+            Err(ChangeFault::Store(fault)) => return Err(fault),
+            Err(ChangeFault::Unrecorded(fault)) => {
+                tracing::warn!(collector = name, %fault, "what is left out cannot be recorded, so nothing is");
+                return Ok(Round::Failed(None));
+            }
         }
         tracing::error!(collector = name, from = stand.next, until, why, "entries are left out of a collector");
         self.reading.skip(until, skipped);

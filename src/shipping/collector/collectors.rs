@@ -17,6 +17,7 @@ use super::{
     sink::{Sink, SinkMistake},
 };
 use crate::{
+    audit::Log,
     config::{Collector, Destination},
     model::{BrokerId, Clock, Entropy},
 };
@@ -57,6 +58,8 @@ pub struct Ground {
     pub origin: String,
     /// The database.
     pub pool: PgPool,
+    /// Where it is recorded that entries were left out.
+    pub log: Log,
     /// This process.
     pub broker: BrokerId,
     /// The time.
@@ -78,8 +81,9 @@ impl Collectors {
             let sink = sink(settings, &ground.origin)?;
             let reading = Arc::new(Reading::new(settings.name.to_string()));
             started.readings.push(Arc::clone(&reading));
-            let Ground { origin, pool, broker, clock, entropy } = ground.clone();
-            let work = Work { settings: settings.clone(), sink, origin, pool, broker, clock, entropy, pace, reading };
+            let Ground { origin, pool, log, broker, clock, entropy } = ground.clone();
+            let settings = settings.clone();
+            let work = Work { settings, sink, origin, pool, log, broker, clock, entropy, pace, reading };
             let stop = started.stop.clone();
             started.tasks.spawn(async move {
                 // A batch on its way when we stop comes again.

@@ -143,7 +143,7 @@ pub(super) fn weight(event: &Event) -> (Status, Severity) {
         Event::Refused { .. } | Event::Refusals { .. } | Event::SignIn { fault: Some(_), .. } => (Failure, S::Low),
         Event::NotForwarded { .. } => (Failure, S::Low),
         Event::Gap { .. } => (Failure, S::High),
-        Event::PolicyRejected { .. } => (Failure, S::Medium),
+        Event::PolicyRejected { .. } | Event::CollectorSkipped { .. } => (Failure, S::Medium),
         Event::EpochBegan { .. } => (Success, S::Critical),
         Event::KeyRotated { .. } => (Success, S::Medium),
         _ => (Success, S::Informational),

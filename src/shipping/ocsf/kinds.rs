@@ -276,6 +276,19 @@ pub const KINDS: &[Kind] = &[
         ],
     },
     Kind {
+        name: "collector-skipped",
+        meaning: "a collector did not get entries: it refuses them, or they are gone from the database",
+        class: ApplicationError,
+        activities: &[does(1, "General Error")],
+        entity: "",
+        fields: &[
+            field("collector", Text, "its name in the configuration", "unmapped.collector"),
+            field("from", Count("leaf index"), "the first of them", "unmapped.from"),
+            field("until", Count("leaf index"), "the first one after them", "unmapped.until"),
+            field("why", Text, "what the collector said, or that they are gone", "status_detail"),
+        ],
+    },
+    Kind {
         name: "search-changed",
         meaning: "a search was saved, changed or removed",
         class: EntityManagement,

@@ -51,7 +51,9 @@ async fn kill_9_between_the_collector_and_the_cursor_leaves_duplicates_and_no_ga
     second.kill().await.unwrap();
 }
 
-fn configure(folder: &Path, db: &TestDb, url: &str) -> std::path::PathBuf {
+/// A configuration with one collector, that ships to `to` one entry at a time.
+pub fn configure(folder: &Path, db: &TestDb, to: &str) -> std::path::PathBuf {
+    let headers = if to.starts_with("http") { "headers = [\"X-Test: yes\"]" } else { "" };
     let text = format!(
         r#"
 [portal]
@@ -74,8 +76,8 @@ folder = "."
 entities = "entities.json"
 [[collector]]
 name = "siem"
-to = "{url}"
-headers = ["X-Test: yes"]
+to = "{to}"
+{headers}
 batch = 1
 "#,
         db.broker_url

@@ -1,10 +1,13 @@
 //! Entries on their way to collectors: at least once, in order, whatever fails on the way.
-//! The endpoints here are stand-ins that are stricter than what they stand for; the syslog receiver is a real rsyslog.
+//! The endpoints here are stand-ins that are stricter than what they stand for; the syslog receiver is a real rsyslog, and
+//! what speaks for Loki is a real VictoriaLogs.
 
 mod delivery;
 mod killed;
+mod loki;
 mod refusals;
 mod syslog;
+mod whole;
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,15 +23,17 @@ use axum::{
     routing::post,
 };
 use bailiwick::{
+    audit::{Entry, Event, Tasks},
     config::{BatchFormat, Begin, Collector, Destination, HttpCollector, OnReject},
-    model::{BrokerId, SystemClock, SystemEntropy, Verdict},
-    shipping::collector::{Collectors, Ground, Pace},
+    model::{SystemClock, SystemEntropy, Verdict},
+    shipping::collector::{Collectors, Figures, Ground, Pace},
     store::collector::{self, CursorRow},
 };
 use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::support::{
+    SOON,
     audit::{ORIGIN, decision, log},
     eventually,
 };
@@ -37,7 +42,7 @@ use crate::support::{
 pub fn pace() -> Pace {
     Pace {
         look: Duration::from_millis(20),
-        hold: Duration::from_secs(2),
+        hold: Duration::from_secs(5),
         first_pause: Duration::from_millis(20),
         longest_pause: Duration::from_millis(100),
         send: Duration::from_secs(20),
@@ -66,12 +71,31 @@ pub fn http(url: &str, format: BatchFormat) -> Destination {
     })
 }
 
+/// A broker that ships, and does nothing else.
+pub struct Shipper {
+    collectors: Collectors,
+    _recording: Tasks,
+}
+
 /// Ships as a broker of its own would.
-pub fn ship(pool: &PgPool, collector: Collector, pace: Pace) -> Collectors {
+pub async fn ship(pool: &PgPool, collector: Collector, pace: Pace) -> Shipper {
+    let (log, recording) = log(pool).await;
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let broker = BrokerId::random(&SystemEntropy);
-    let ground = Ground { origin: ORIGIN.into(), pool: pool.clone(), broker, clock, entropy };
-    Collectors::start(&[collector], &ground, pace).unwrap_or_else(|mistake| panic!("{mistake}"))
+    let broker = log.broker();
+    let ground = Ground { origin: ORIGIN.into(), pool: pool.clone(), log, broker, clock, entropy };
+    let collectors = Collectors::start(&[collector], &ground, pace).unwrap_or_else(|mistake| panic!("{mistake}"));
+    Shipper { collectors, _recording: recording }
+}
+
+impl Shipper {
+    /// How it is doing.
+    pub fn figures(&self) -> Figures {
+        self.collectors.readings()[0].figures()
+    }
+
+    pub async fn stop(self) {
+        self.collectors.stop(Duration::from_secs(30)).await;
+    }
 }
 
 /// A log of `count` decisions.
@@ -88,7 +112,25 @@ pub async fn cursor(pool: &PgPool) -> Option<CursorRow> {
 }
 
 pub async fn until_shipped(pool: &PgPool, leaves: u64) -> CursorRow {
-    eventually(async || cursor(pool).await.filter(|cursor| cursor.next_leaf == leaves)).await
+    let shipped = eventually(async || cursor(pool).await.filter(|cursor| cursor.next_leaf == leaves));
+    match tokio::time::timeout(SOON * 3 / 4, shipped).await {
+        Ok(cursor) => cursor,
+        Err(_) => panic!("not at {leaves}, but at {:?}", cursor(pool).await),
+    }
+}
+
+/// What the log itself says was left out: from, until, and why.
+pub async fn skipped(pool: &PgPool) -> Vec<(u64, u64, String)> {
+    let told = entries_from(pool).await.into_iter().filter_map(|entry| match entry.event {
+        Event::CollectorSkipped { collector, from, until, why } if collector == "siem" => Some((from, until, why)),
+        _ => None,
+    });
+    told.collect()
+}
+
+async fn entries_from(pool: &PgPool) -> Vec<Entry> {
+    let rows = bailiwick::store::entry::following(pool, 0, 100_000).await.unwrap();
+    rows.iter().map(|(_, leaf)| Entry::from_leaf(leaf).unwrap()).collect()
 }
 
 pub async fn until_failing(pool: &PgPool) -> CursorRow {

@@ -14,7 +14,7 @@ use bailiwick::{
     shipping::collector::Pace,
 };
 
-use super::{Endpoint, cursor, fill, http, pace, ship, to, until_failing, until_shipped};
+use super::{Endpoint, cursor, fill, http, pace, ship, skipped, to, until_failing, until_shipped};
 use crate::support::{database, eventually};
 
 #[tokio::test]
@@ -29,18 +29,18 @@ async fn an_outage_loses_nothing() {
         Box::pin(async move { status })
     })
     .await;
-    let collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::Ndjson)), pace());
+    let collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::Ndjson)), pace()).await;
     fill(&db.pool, 100).await;
     let fault = until_failing(&db.pool).await.fault.unwrap();
     assert!(fault.contains("503"), "{fault}");
     fill(&db.pool, 100).await;
     eventually(async || (tries.load(SeqCst) > 5).then_some(())).await;
-    let figures = collectors.readings()[0].figures();
+    let figures = collectors.figures();
     assert!(figures.is_failing && figures.failures > 4 && figures.next == 0, "{figures:?}");
     is_up.store(true, SeqCst);
     assert_eq!(until_shipped(&db.pool, 200).await.fault, None);
     assert_eq!(endpoint.taken(), (0..200).collect::<Vec<_>>());
-    let figures = eventually(async || Some(collectors.readings()[0].figures()).filter(|it| it.lag == 0)).await;
+    let figures = eventually(async || Some(collectors.figures()).filter(|it| it.lag == 0)).await;
     assert!(!figures.is_failing && figures.shipped == 200, "{figures:?}");
 }
 
@@ -57,8 +57,8 @@ async fn a_sink_that_is_slow_for_many_gets_fewer_at_once() {
         })
     })
     .await;
-    let quick = Pace { send: Duration::from_millis(300), ..pace() };
-    let _collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::Ndjson)), quick);
+    let quick = Pace { send: Duration::from_secs(1), ..pace() };
+    let _collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::Ndjson)), quick).await;
     until_shipped(&db.pool, 40).await;
     endpoint.assert_complete(40);
 }
@@ -74,12 +74,12 @@ async fn an_entry_that_is_refused_holds_the_others_back_until_somebody_acts() {
         Box::pin(async move { if is_bad { StatusCode::BAD_REQUEST } else { StatusCode::OK } })
     })
     .await;
-    let collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::JsonArray)), pace());
+    let collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::JsonArray)), pace()).await;
     let fault = eventually(async || cursor(&db.pool).await?.fault).await;
     assert!(fault.contains("refuses entry 17 (decision): HTTP 400"), "{fault}");
     assert_eq!(cursor(&db.pool).await.unwrap().next_leaf, 17);
     assert_eq!(endpoint.taken(), (0..17).collect::<Vec<_>>());
-    assert!(collectors.readings()[0].figures().rejected > 0);
+    assert!(collectors.figures().rejected > 0);
     is_healed.store(true, SeqCst);
     until_shipped(&db.pool, 50).await;
     assert_eq!(endpoint.taken(), (0..50).collect::<Vec<_>>());
@@ -95,14 +95,16 @@ async fn an_entry_that_is_refused_is_left_out_and_recorded_where_that_is_wanted(
     })
     .await;
     let wanted = Collector { on_reject: OnReject::Skip, ..to(http(&endpoint.url, BatchFormat::JsonArray)) };
-    let _collectors = ship(&db.pool, wanted, pace());
-    let cursor = until_shipped(&db.pool, 50).await;
-    assert_eq!((cursor.shipped, cursor.skipped), (48, 2));
-    assert_eq!(endpoint.taken(), (0..50).filter(|n| ![17, 18].contains(n)).collect::<Vec<_>>());
+    let _collectors = ship(&db.pool, wanted, pace()).await;
+    let cursor = until_shipped(&db.pool, 52).await;
+    assert_eq!((cursor.shipped, cursor.skipped), (50, 2));
+    assert_eq!(endpoint.taken(), (0..52).filter(|n| ![17, 18].contains(n)).collect::<Vec<_>>());
     let skips: Vec<(i64, String)> =
         sqlx::query_as("select from_leaf, why from collector_skip order by 1").fetch_all(&db.owner).await.unwrap();
     assert_eq!(skips.iter().map(|(leaf, _)| *leaf).collect::<Vec<_>>(), [17, 18]);
     assert!(skips[0].1.contains("it refuses entry 17 (decision): HTTP 422"), "{skips:?}");
+    let told = skipped(&db.pool).await;
+    assert_eq!(told, [(17, 18, skips[0].1.clone()), (18, 19, skips[1].1.clone())], "the log says so");
 }
 
 #[tokio::test]
@@ -111,9 +113,9 @@ async fn a_sink_that_refuses_everything_is_not_fed_into_the_void() {
     fill(&db.pool, 50).await;
     let endpoint = Endpoint::start(BatchFormat::Ndjson, |_| Box::pin(async { StatusCode::BAD_REQUEST })).await;
     let wanted = Collector { on_reject: OnReject::Skip, ..to(http(&endpoint.url, BatchFormat::Ndjson)) };
-    let collectors = ship(&db.pool, wanted, pace());
+    let collectors = ship(&db.pool, wanted, pace()).await;
     until_failing(&db.pool).await;
-    eventually(async || (collectors.readings()[0].figures().failures > 5).then_some(())).await;
+    eventually(async || (collectors.figures().failures > 5).then_some(())).await;
     let cursor = cursor(&db.pool).await.unwrap();
     assert_eq!((cursor.next_leaf, cursor.skipped, cursor.shipped), (10, 10, 0));
 }
@@ -125,7 +127,7 @@ async fn what_is_sent_elsewhere_or_unauthorized_stays_here() {
         fill(&db.pool, 3).await;
         let endpoint = Endpoint::start(BatchFormat::Ndjson, move |_| Box::pin(async move { status })).await;
         let wanted = Collector { on_reject: OnReject::Skip, ..to(http(&endpoint.url, BatchFormat::Ndjson)) };
-        let _collectors = ship(&db.pool, wanted, pace());
+        let _collectors = ship(&db.pool, wanted, pace()).await;
         let fault = until_failing(&db.pool).await.fault.unwrap();
         assert!(fault.contains(status.as_str()), "{fault}");
         assert_eq!(cursor(&db.pool).await.unwrap().next_leaf, 0);
@@ -148,10 +150,10 @@ async fn what_the_database_never_heard_of_comes_again() {
         })
     })
     .await;
-    let _collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::Ndjson)), pace());
+    let _collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::Ndjson)), pace()).await;
     eventually(async || endpoint.taken().contains(&40).then_some(())).await;
     db.restore().await;
     until_shipped(&db.pool, 60).await;
     endpoint.assert_complete(60);
-    assert_eq!(endpoint.taken().iter().filter(|index| **index == 40).count(), 2, "at least once, here twice");
+    assert!(endpoint.taken().iter().filter(|index| **index == 40).count() > 1, "at least once, here twice");
 }

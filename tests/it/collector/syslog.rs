@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{cursor, fill, pace, ship, to, until_failing, until_shipped};
-use crate::support::{audit, database, eventually};
+use crate::support::{audit, database, eventually, free_port};
 
 #[tokio::test]
 async fn rsyslog_gets_every_entry_as_a_message_of_rfc_5424() {
@@ -32,9 +32,10 @@ async fn rsyslog_gets_every_entry_as_a_message_of_rfc_5424() {
         }
         drop(log.append(long).await.unwrap());
         tasks.stop(std::time::Duration::from_secs(10)).await;
-        let _collectors = ship(&db.pool, receiver.wanted(), pace());
+        let _collectors = ship(&db.pool, receiver.wanted(), pace()).await;
         until_shipped(&db.pool, 41).await;
-        let lines = eventually(async || Some(receiver.lines()).filter(|lines| lines.len() >= 41)).await;
+        // At least once, in order.
+        let lines = eventually(async || Some(receiver.once()).filter(|lines| lines.len() >= 41)).await;
         assert_eq!(lines.len(), 41, "{driver}: {lines:#?}");
         for (nth, line) in lines.iter().enumerate() {
             let [at, host, app, broker, kind, priority, json] =
@@ -60,14 +61,14 @@ async fn a_receiver_that_cannot_prove_itself_gets_nothing_and_neither_does_one_t
     let anonymous = SyslogReceiver { certificate: None, ..own.clone() };
     for (wrong, expected) in [(strangers, "TLS: invalid peer certificate"), (nameless, "certificate"), (anonymous, "")]
     {
-        let collectors = ship(&db.pool, to(Destination::Syslog(wrong)), pace());
+        let collectors = ship(&db.pool, to(Destination::Syslog(wrong)), pace()).await;
         let fault = until_failing(&db.pool).await.fault.unwrap();
         assert!(fault.contains(expected), "{fault}");
         assert_eq!(cursor(&db.pool).await.unwrap().next_leaf, 0, "{fault}");
-        collectors.stop(std::time::Duration::from_secs(5)).await;
+        collectors.stop().await;
     }
     assert!(receiver.lines().is_empty());
-    let _collectors = ship(&db.pool, receiver.wanted(), pace());
+    let _collectors = ship(&db.pool, receiver.wanted(), pace()).await;
     until_shipped(&db.pool, 3).await;
 }
 
@@ -111,7 +112,7 @@ async fn a_receiver_that_breaks_off_before_the_end_gets_it_all_again() {
         certificate: None,
     };
     let wanted = Collector { batch: 200, ..to(Destination::Syslog(receiver)) };
-    let _collectors = ship(&db.pool, wanted, pace());
+    let _collectors = ship(&db.pool, wanted, pace()).await;
     until_shipped(&db.pool, 200).await;
     let whole = receiving.await.unwrap();
     let indexes: std::collections::BTreeSet<u64> = whole
@@ -191,7 +192,7 @@ struct Rsyslog {
 impl Rsyslog {
     async fn start(driver: &str) -> Self {
         let keys = Keys::new();
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let conf = keys.at("rsyslog.conf");
         std::fs::write(&conf, configuration(&keys, driver, port)).unwrap();
         let path = ["/usr/sbin/rsyslogd", "/usr/bin/rsyslogd"].into_iter().find(|path| Path::new(path).exists());
@@ -214,6 +215,12 @@ impl Rsyslog {
 
     fn wanted(&self) -> Collector {
         to(Destination::Syslog(self.receiver()))
+    }
+
+    /// Each whole line once, in the order of their first coming.
+    fn once(&self) -> Vec<String> {
+        let mut seen = std::collections::HashSet::new();
+        self.lines().into_iter().filter(|line| line.ends_with('}') && seen.insert(line.clone())).collect()
     }
 
     fn lines(&self) -> Vec<String> {
