@@ -21,7 +21,7 @@ use crate::{
     listener::{ListenerFault, StatusListener, TlsFault},
     model::{BrokerId, Clock, Entropy},
     outbound::{Outbound, OutboundFault, Plain, Route},
-    portal::{PortalState, pace::Pace},
+    portal::{PortalState, errands::Errands, pace::Pace},
     proxy::{Rooms, TargetFault},
     shipping::{
         self, Shipping, ShippingFault, ShippingTasks,
@@ -106,6 +106,7 @@ pub(crate) struct Parts {
     gate: Gate,
     feed: Feed,
     streams: Streams,
+    errands: Errands,
     callers: Callers,
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
@@ -162,6 +163,7 @@ impl Running {
     pub async fn stop(self) {
         self.stop.cancel();
         self.parts.streams.drain(PATIENCE).await;
+        self.parts.errands.finish(PATIENCE).await;
         self.serving.wait().await;
         self.parts.refusals.finish();
         // An entry that cannot be written any more is closed by the next broker's sweep.
@@ -238,6 +240,7 @@ impl Parts {
             gate,
             feed,
             streams,
+            errands: Errands::default(),
             callers,
             authority,
             clock,
@@ -306,6 +309,7 @@ impl Parts {
                 settings.login.clone(),
             ),
             sessions: Sessions::new(pool, Arc::clone(&clock), Arc::clone(&entropy), settings.login.absolute),
+            errands: self.errands.clone(),
             shipping: self.shipping.clone(),
             clock,
             entropy,
@@ -348,7 +352,8 @@ impl Parts {
     /// What collectors work with.
     fn ground(&self, broker: BrokerId) -> Ground {
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
-        Ground { origin: self.settings.audit.origin.clone(), pool: self.pool.clone(), broker, clock, entropy }
+        let (pool, log) = (self.pool.clone(), self.log.clone());
+        Ground { origin: self.settings.audit.origin.clone(), pool, log, broker, clock, entropy }
     }
 
     fn readings(&self, collectors: &Collectors) -> metrics::Readings {

@@ -12,6 +12,7 @@ mod caller;
 mod command_line;
 mod destination;
 mod entry_words;
+pub mod errands;
 mod error;
 mod guard;
 mod handover;

@@ -10,6 +10,7 @@ use super::{
     PortalFault,
     destination::Destination,
     entry_words::display,
+    errands::Errands,
     error::Denied,
     pace::Pace,
     page::{Frame, Link},
@@ -54,6 +55,8 @@ pub struct PortalState {
     pub sessions: Sessions,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What goes on after its request was answered.
+    pub errands: Errands,
     /// Checkpoints on their way out.
     pub shipping: Shipping,
     /// Randomness.

@@ -1,8 +1,6 @@
 //! The log's tree over HTTP: what anybody gets without signing in is hashes and a signed note, exactly as C2SP tlog-tiles
 //! has them, and proofs can be made of nothing else.
 
-use std::time::Duration;
-
 use bailiwick::{
     audit::{
         Log,
@@ -15,13 +13,14 @@ use bailiwick::{
 use http::StatusCode;
 
 use crate::support::{
+    SOON,
     audit::decision,
     database, eventually,
     portal::{Answer, TestPortal},
 };
 
 /// Appends until the log has `size` entries.
-async fn fill(log: &Log, size: u64) {
+pub async fn fill(log: &Log, size: u64) {
     while log.health().size < size {
         let many = (size - log.health().size).min(512);
         let mut waiting = tokio::task::JoinSet::new();
@@ -116,7 +115,7 @@ async fn tiles_that_cannot_be_read_are_refused_for_now_and_not_for_ever() {
     fill(&portal.log, 10).await;
     eventually(async || (portal.log.health().signed >= 10).then_some(())).await;
     db.cut_off().await;
-    let answer = tokio::time::timeout(Duration::from_secs(40), get(&portal, "/log/tile/0/000.p/9")).await.unwrap();
+    let answer = tokio::time::timeout(SOON, get(&portal, "/log/tile/0/000.p/9")).await.unwrap();
     assert!(answer.status.is_server_error());
     assert_eq!(answer.header("cache-control"), "no-store");
     db.restore().await;

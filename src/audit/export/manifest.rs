@@ -31,7 +31,8 @@ pub struct Manifest {
     /// How many entries the log had; later ones are not in it.
     pub log_size: u64,
     /// How many entries could not be written, because only their hashes are still in the database.
-    pub archived: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<u64>,
     /// The files, beside the manifest.
     pub files: Vec<File>,
     /// The newest checkpoint of the log: a C2SP signed note.

@@ -149,7 +149,7 @@ impl Export {
             first_leaf: self.leaves.map(|(first, _)| first),
             last_leaf: self.leaves.map(|(_, last)| last),
             log_size: self.size,
-            archived: self.bodiless,
+            archived: Some(self.bodiless),
             files: vec![File { name: name.to_owned(), bytes: self.bytes, sha256: hex::encode(self.hash.finish()) }],
             checkpoint: checkpoint.map(|checkpoint| checkpoint.note),
         })

@@ -92,8 +92,8 @@ impl ExportLog {
         say(format_args!("{} entries of a log of {}", manifest.entries, manifest.log_size));
         say(format_args!("  SHA-256   {}", sha256(manifest)));
         say(format_args!("  manifest  {}", beside.display()));
-        if manifest.archived > 0 {
-            remark(format_args!("{} more are archived: only their hashes are still here", manifest.archived));
+        if let Some(archived) = manifest.archived.filter(|archived| *archived > 0) {
+            remark(format_args!("{archived} more are archived: only their hashes are still here"));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::asked::Links;
 use crate::{
+    access::Reader,
     audit::{
         entry::{Entry, Event},
         search::{Activity, Bucket},
@@ -21,6 +22,13 @@ pub enum Counted {
     All,
     /// The entries of this page.
     Shown,
+}
+
+impl Counted {
+    /// What this reader may know the number of.
+    pub fn for_reader(reader: &Reader) -> Self {
+        if reader.may_see_totals() { Self::All } else { Self::Shown }
+    }
 }
 
 /// How many bars a chart has.

@@ -11,6 +11,7 @@ use tower_sessions::Session;
 
 use super::{
     Links,
+    activity::Counted,
     evidence::might_export,
     explain::{self, Texts},
     facts::{code, facts},
@@ -67,7 +68,7 @@ pub async fn entry(
         why,
         proof: proven.words(now),
         evidence: files(&portal, &permit, shown.index, proven.holds()),
-        left_out: left_out(kin.left_out, "no rule lets you read them"),
+        left_out: left_out(kin.left_out, Counted::for_reader(&reader)),
         kin: kin_lines(&kin, shown.index, &links),
         ways: shown.entry.as_ref().map(ways).unwrap_or_default(),
         earlier: earlier.map(address),

@@ -5,7 +5,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -61,9 +61,10 @@ pub async fn export(
         (header::CONTENT_TYPE, format.media_type().to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
-    let (pages, taken) = mpsc::channel(AHEAD);
-    tokio::spawn(errand.run(export, (search, format), name, pages));
-    Ok(told(permit, (headers, Body::new(Streamed(taken))).into_response()))
+    let (parts, taken) = mpsc::channel(AHEAD);
+    portal.errands.spawn(errand.run(export, (search, format), name, parts));
+    let body = Streamed { parts: taken, cut: cut(format), end: End::None };
+    Ok(told(permit, (headers, Body::new(body)).into_response()))
 }
 
 /// GET /audit/manifests/{sha256}
@@ -112,7 +113,12 @@ struct Errand {
     request: RequestId,
 }
 
-type Page = Result<Bytes, Broken>;
+/// What an errand hands over.
+enum Part {
+    Bytes(Bytes),
+    /// That was all of it, and it is recorded.
+    End,
+}
 
 /// The export ended before it was complete.
 #[derive(Debug, thiserror::Error)]
@@ -121,27 +127,26 @@ struct Broken;
 
 impl Errand {
     /// Sends page by page. What is cut off before its end is not recorded as an export: its outcome says who ended it.
-    async fn run(self, mut export: Export, wish: (Search, Format), name: String, pages: mpsc::Sender<Page>) {
+    async fn run(self, mut export: Export, wish: (Search, Format), name: String, parts: mpsc::Sender<Part>) {
         loop {
             let page = match self.page(&mut export).await {
                 Ok(Some(page)) if page.is_empty() => continue,
-                Ok(Some(page)) => Ok(Bytes::from(page)),
+                Ok(Some(page)) => page,
                 Ok(None) => break,
-                Err(fault) => Err(self.broken(&fault)),
+                Err(fault) => return self.broken(&fault),
             };
-            let is_broken = page.is_err();
-            if pages.send(page).await.is_err() || is_broken {
+            if parts.send(Part::Bytes(page.into())).await.is_err() {
                 return;
             }
         }
         // What nobody took was not exported: all of it is gone before that is said.
-        if pages.reserve_many(AHEAD).await.is_err() {
+        if parts.reserve_many(AHEAD).await.is_err() {
             return;
         }
-        if let Err(fault) = self.record(export, wish, &name).await {
-            let broken = self.broken(&fault);
+        match self.record(export, wish, &name).await {
             // Nobody waits for this any more when it cannot be sent.
-            drop(pages.send(Err(broken)).await);
+            Ok(()) => drop(parts.send(Part::End).await),
+            Err(fault) => self.broken(&fault),
         }
     }
 
@@ -168,7 +173,10 @@ impl Errand {
 
     async fn record(&self, export: Export, (search, format): (Search, Format), name: &str) -> Result<(), PortalFault> {
         let mut db = self.portal.pool.acquire().await.map_err(StoreFault::from)?;
-        let manifest = export.manifest(&mut db, name).await?;
+        let mut manifest = export.manifest(&mut db, name).await?;
+        if !self.reader.may_see_totals() {
+            manifest.archived = None;
+        }
         let body = String::from_utf8_lossy(&manifest.to_bytes()).into_owned();
         let now = self.portal.clock.now();
         export_manifest::keep(&mut *db, &body, self.standing.caller.person, now).await?;
@@ -185,21 +193,59 @@ impl Errand {
         recorded.map(drop).map_err(|fault| PortalFault::Unavailable(fault.to_string()))
     }
 
-    fn broken(&self, fault: &PortalFault) -> Broken {
+    fn broken(&self, fault: &PortalFault) {
         tracing::warn!(request = %self.request, ?fault, "an export was cut off");
-        Broken
     }
 }
 
-/// Pages as they come.
-struct Streamed(mpsc::Receiver<Page>);
+/// Pages as they come. INVARIANT: whatever ends before its errand says so ends with a line that tells, and then breaks the
+/// connection off: a file that was cut is never taken for a whole one.
+struct Streamed {
+    parts: mpsc::Receiver<Part>,
+    cut: &'static str,
+    end: End,
+}
+
+/// How far an ending is.
+enum End {
+    None,
+    /// The line that tells is on its way: nothing breaks off before what came so far has left.
+    Told,
+    Breaking,
+    Over,
+}
 
 impl HttpBody for Streamed {
     type Data = Bytes;
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.0.poll_recv(cx).map(|page| page.map(|page| page.map(Frame::data)))
+        let (end, answer) = match self.end {
+            End::None => match ready!(self.parts.poll_recv(cx)) {
+                Some(Part::Bytes(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Some(Part::End) => (End::Over, Poll::Ready(None)),
+                None => {
+                    tracing::warn!("an export ended before it was complete, and its last line says so");
+                    (End::Told, Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.cut.as_bytes()))))))
+                }
+            },
+            End::Told => {
+                cx.waker().wake_by_ref();
+                (End::Breaking, Poll::Pending)
+            }
+            End::Breaking => (End::Over, Poll::Ready(Some(Err(Broken)))),
+            End::Over => (End::Over, Poll::Ready(None)),
+        };
+        self.end = end;
+        answer
+    }
+}
+
+/// The last line of a file that was cut off.
+const fn cut(format: Format) -> &'static str {
+    match format {
+        Format::Csv => "\"incomplete: this export was cut off here\"\r\n",
+        Format::Ndjson => "{\"incomplete\":\"this export was cut off here\"}\n",
     }
 }
 

@@ -85,9 +85,9 @@ pub async fn page(
         count: view.activity.as_ref().filter(|_| view.counted == Counted::All).map(activity::count),
         chart: view.activity.as_ref().and_then(|activity| activity::chart(activity, view.counted, &links)),
         spans: spans(&asked, &links, now),
-        nothing: nothing(&view.reading, &asked),
-        left_out: left_out(view.reading.left_out, "no rule lets you read them"),
-        behind: behind(&view.reading),
+        nothing: nothing(&view.reading, &asked, view.counted),
+        left_out: left_out(view.reading.left_out, view.counted),
+        behind: behind(&view.reading, view.counted),
         newest: asked.before.map(|_| links.before(None)),
         older: view.reading.next.map(|next| links.before(Some(next))),
         saved: saved::words(&mut db, caller.person, &links).await?,
@@ -113,11 +113,13 @@ impl View {
         };
         let reading = reading::newest(&mut *db, reader, search, asked.before, PAGE).await?;
         // Counts speak of entries that were never shown, so only those see them who may.
-        let (activity, counted) = if reader.may_see_totals() {
-            (search::activity(db, search, BARS).await?, Counted::All)
-        } else {
-            let shown: Vec<_> = reading.entries.iter().filter_map(|shown| shown.entry.as_ref()).collect();
-            (activity::of_entries(&shown), Counted::Shown)
+        let counted = Counted::for_reader(reader);
+        let activity = match counted {
+            Counted::All => search::activity(db, search, BARS).await?,
+            Counted::Shown => {
+                let shown: Vec<_> = reading.entries.iter().filter_map(|shown| shown.entry.as_ref()).collect();
+                activity::of_entries(&shown)
+            }
         };
         Ok(Self { reading, activity: Some(activity), counted })
     }
@@ -163,7 +165,7 @@ fn spans(asked: &Asked, links: &Links, now: Timestamp) -> Vec<Choice> {
 }
 
 /// What stands where no entry does.
-fn nothing(reading: &Reading, asked: &Asked) -> Option<NothingWords> {
+fn nothing(reading: &Reading, asked: &Asked, counted: Counted) -> Option<NothingWords> {
     let all = Some(("Show all of the log", "/audit".to_owned()));
     let words = |title, hint: &str, link| Some(NothingWords { title, hint: hint.to_owned(), link });
     if asked.search.is_err() {
@@ -175,6 +177,10 @@ fn nothing(reading: &Reading, asked: &Asked) -> Option<NothingWords> {
             let hint = hint.as_deref().unwrap_or("There is more to look through.");
             words("None found yet", hint, Some(("Go on looking", asked.links().before(Some(next)))))
         }
+        // Whether there is something that they may not read is not for these readers to learn from what they ask.
+        _ if counted == Counted::Shown => {
+            words("Nothing here that you may read", "There may be entries that you may not.", None)
+        }
         _ if reading.left_out > 0 => words("Nothing here that you may read", "What there is was left out.", None),
         _ if reading.size == 0 => words("The log is empty", "Nothing has been recorded yet.", None),
         _ if asked.is_filtered() => words("No entry matches", "Take a filter away, or begin anew.", all),
@@ -183,8 +189,8 @@ fn nothing(reading: &Reading, asked: &Asked) -> Option<NothingWords> {
 }
 
 /// What is not there to be seen, or not yet found by the index.
-fn behind(reading: &Reading) -> Option<String> {
-    if reading.bodiless > 0 {
+fn behind(reading: &Reading, counted: Counted) -> Option<String> {
+    if reading.bodiless > 0 && counted == Counted::All {
         let archived = words::entries(reading.bodiless);
         return Some(format!(
             "{archived} that match are archived: their hashes are here, their text is in the archive."
@@ -205,15 +211,22 @@ fn exports(portal: &Portal, permit: &Permit, links: &Links) -> Vec<Choice> {
     formats.map(|(label, format)| Choice { label, href: address(format), current: false }).collect()
 }
 
-/// How many entries were left out, and why.
-fn left_out(count: u64, why: &str) -> Option<String> {
-    match count {
-        0 => None,
-        1 => Some(format!("1 entry of this stretch was left out, because {}.", why.replace("them", "it"))),
-        _ => Some(format!("{} entries of this stretch were left out, because {why}.", words::grouped(count))),
+/// How many entries were left out, and why. Whoever may not know how much else there is reads the same words each time:
+/// a number that depends on what they may not read could be asked for filter by filter.
+fn left_out(count: u64, counted: Counted) -> Option<String> {
+    match (counted, count) {
+        (Counted::Shown, _) => Some(SOME_ONLY.to_owned()),
+        (Counted::All, 0) => None,
+        (Counted::All, 1) => Some("1 entry of this stretch was left out, because no rule lets you read it.".to_owned()),
+        (Counted::All, _) => Some(format!(
+            "{} entries of this stretch were left out, because no rule lets you read them.",
+            words::grouped(count)
+        )),
     }
 }
 
+const SOME_ONLY: &str =
+    "Only entries that a rule lets you read, and that are not archived, are shown; others are not counted.";
 const PAGE: usize = 50;
 const SECOND: i64 = 1_000_000;
 

@@ -12,14 +12,14 @@ use std::{
 use axum::{Router, body::Body};
 use bailiwick::{
     access::{Gate, Live},
-    audit::{Limits, Log, Refusals, Tasks, checkpoint::CheckpointSigner},
+    audit::{Log, Refusals, Tasks, checkpoint::CheckpointSigner},
     config::Settings,
     credential::{Authority, Issuer, Wrapping, keys},
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Provider, Sessions, session::LOGIN},
     listener::Peer,
     model::{BrokerId, Caller, Clock, Entropy, LoginId, SystemEntropy},
     outbound::{Outbound, Plain, Route},
-    portal::{PortalState, pace::Pace, router},
+    portal::{PortalState, errands::Errands, pace::Pace, router},
     shipping::{Shipping, ShippingTasks},
     store::{feed::Feed, login, person},
 };
@@ -90,10 +90,10 @@ impl TestPortal {
         let signer = CheckpointSigner::from_seed(&settings.audit.origin, key.id, key.seed.expose_secret()).unwrap();
         let broker = BrokerId::random(&*entropy);
         let (log, recording) =
-            Log::open(pool.clone(), signer, broker, both().0, both().1, Limits::default()).await.unwrap();
+            Log::open(pool.clone(), signer, broker, both().0, both().1, super::audit::patience()).await.unwrap();
         let (shipping, shipped) = Shipping::open(&nowhere, &[], &log, &pool, &time).unwrap();
         let (live, rules) = Live::open(settings.policy.clone(), pool.clone(), log.clone(), both().0).await.unwrap();
-        let (feed, polling) = Feed::open(pool.clone()).await.unwrap();
+        let (feed, polling) = Feed::open_within(pool.clone(), super::audit::STALE_AFTER).await.unwrap();
         let gate = Gate::new(live, log.clone(), feed.clone(), both().0);
 
         let (limits, portal) = (settings.login.clone(), settings.portal.clone());
@@ -116,6 +116,7 @@ impl TestPortal {
             sessions: Sessions::new(pool.clone(), both().0, both().1, limits.absolute),
             callers,
             pool,
+            errands: Errands::default(),
             shipping,
             clock: time,
             entropy,
@@ -140,6 +141,14 @@ impl TestPortal {
             text: String::from_utf8_lossy(&bytes).into_owned(),
             bytes: bytes.to_vec(),
         }
+    }
+
+    /// The same, answered piece by piece.
+    pub async fn begin(&self, path: &str, cookie: &str) -> Response<Body> {
+        let mut request = from_own_page(Method::GET, path, cookie).body(Body::empty()).unwrap();
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        request.extensions_mut().insert(Peer { address, certificate: None, server_name: None, secure: false });
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// A navigation that the person began by hand.
