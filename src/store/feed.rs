@@ -35,6 +35,8 @@ struct Shared {
     asked: Notify,
     /// When the newest complete reading began.
     read: watch::Sender<Instant>,
+    /// The age from which it is stale.
+    stale_after: Duration,
 }
 
 struct Seen {
@@ -73,13 +75,18 @@ impl Feed {
     /// Reads the newest position and goes on reading until the task is aborted. What ended before is not repeated:
     /// callers are read from live rows.
     pub async fn open(pool: PgPool) -> Result<(Self, JoinHandle<()>), StoreFault> {
+        Self::open_within(pool, STALE_AFTER).await
+    }
+
+    /// The same, stale at another age than a broker's: where a machine may be slow, and nobody is let in.
+    pub async fn open_within(pool: PgPool, stale_after: Duration) -> Result<(Self, JoinHandle<()>), StoreFault> {
         let began = Instant::now();
         let mut connection = pool.acquire().await?;
         let position = newest_position(&mut connection).await?;
         drop(connection);
         let seen = Mutex::new(Seen { position, at: began, recent: HashMap::new(), moved: HashMap::new() });
         let (news, read) = (broadcast::channel(1024).0, watch::Sender::new(began));
-        let feed = Self(Arc::new(Shared { seen, news, asked: Notify::new(), read }));
+        let feed = Self(Arc::new(Shared { seen, news, asked: Notify::new(), read, stale_after }));
         let task = tokio::spawn(feed.clone().follow(pool));
         Ok((feed, task))
     }
@@ -88,7 +95,7 @@ impl Feed {
     pub fn freshness(&self) -> Result<Position, Stale> {
         let seen = self.seen();
         let age = seen.at.elapsed();
-        if age < STALE_AFTER { Ok(seen.position) } else { Err(Stale(age)) }
+        if age < self.0.stale_after { Ok(seen.position) } else { Err(Stale(age)) }
     }
 
     /// All that ends from now on. A subscriber that lags must assume the worst and look at [`Feed::recent`].
@@ -112,7 +119,7 @@ impl Feed {
     /// than any that was known before it, so it is found here however late the rows were put away.
     pub fn holds(&self, noted: &Noted, targets: &[Uuid]) -> bool {
         let seen = self.seen();
-        if seen.at.elapsed() >= STALE_AFTER || noted.at.elapsed() >= NOTED_FOR {
+        if seen.at.elapsed() >= self.0.stale_after || noted.at.elapsed() >= NOTED_FOR {
             return false;
         }
         let moved = |target| seen.moved.get(target).is_some_and(|(position, _)| *position > noted.position);

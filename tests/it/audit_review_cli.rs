@@ -5,7 +5,6 @@
 use std::{
     path::Path,
     process::{Output, Stdio},
-    time::Duration,
 };
 
 use bailiwick::{
@@ -16,7 +15,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::support::{
-    TestDb,
+    SOON, TestDb,
     audit::{caller, decision, log, request},
     database,
 };
@@ -104,7 +103,7 @@ async fn tail_follows_what_is_recorded_from_then_on() {
         command(&["tail", "-f", "--verdict", "deny"], &db).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     let mut next = async || {
-        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+        let line = tokio::time::timeout(SOON, lines.next_line()).await;
         line.expect("a line comes").unwrap().unwrap()
     };
     assert!(next().await.contains("GET wiki/page-1"));

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bailiwick::{
     audit::verify::{Anchors, Report, Trust, database as verify},
     model::Verdict,
+    store,
 };
 
 use crate::support::{
     TestDb,
     audit::{decision, log, signer},
-    database,
+    database, eventually,
     ledger::filled,
 };
 
@@ -49,11 +50,14 @@ async fn a_log_that_grows_meanwhile_is_sound() {
             }
         }
     });
+    let mut seen = 0;
     for _ in 0..20 {
         let report = verified(&db, &anchors()).await;
         assert!(report.is_sound(), "{:?}", report.broken);
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        seen = report.size;
+        eventually(async || (store::head::newest(&db.owner).await.unwrap().size > seen).then_some(())).await;
     }
+    assert!(seen > 0, "it never grew");
     tasks.stop(Duration::from_secs(10)).await;
     writing.await.unwrap();
 }

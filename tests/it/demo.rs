@@ -52,7 +52,7 @@ fn it_says_where_everything_is_and_ends_when_it_is_told() {
     let place = tempfile::tempdir().unwrap();
     let mut running = demo(place.path(), &["--no-tour"]);
     let summary = place.path().join("demo/demo.json");
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + crate::support::SOON;
     while !summary.exists() {
         assert!(Instant::now() < patience && running.try_wait().unwrap().is_none(), "it did not start");
         std::thread::sleep(Duration::from_millis(50));

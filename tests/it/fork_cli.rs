@@ -34,12 +34,14 @@ async fn a_broker_starts_again_only_after_somebody_has_accepted_the_fork() {
     assert!(accept(&config, &["--yes"]).status.code() == Some(1), "there is nothing to accept");
 
     set_back(&site.database, 2).await;
+    // Where a batch ended: how its entries were grouped is a matter of time.
+    let left = bailiwick::store::head::newest(&site.database.owner).await.unwrap().size;
     let refused = start().await.err().unwrap();
     assert!(matches!(refused, StartFault::Log(LogFault::Forked(_))), "{refused}");
     let served = bailiwick(&config, &["serve"]);
     assert_eq!(served.status.code(), Some(1));
     let told = String::from_utf8_lossy(&served.stderr).into_owned();
-    assert!(told.contains("2 entries of epoch 0") && told.contains("accept-fork"), "{told}");
+    assert!(told.contains(&format!("{left} entries of epoch 0")) && told.contains("accept-fork"), "{told}");
 
     let looked = accept(&config, &[]);
     assert_eq!(looked.status.code(), Some(1), "nothing was accepted");
@@ -50,7 +52,10 @@ async fn a_broker_starts_again_only_after_somebody_has_accepted_the_fork() {
     }
     let accepted = accept(&config, &["--yes"]);
     let told = String::from_utf8_lossy(&accepted.stdout).into_owned();
-    assert!(accepted.status.success() && told.contains("epoch 1 begins at entry 2, accepted by Ada"), "{accepted:?}");
+    assert!(
+        accepted.status.success() && told.contains(&format!("epoch 1 begins at entry {left}, accepted by Ada")),
+        "{accepted:?}"
+    );
     assert!(told.contains("/audit/epoch-1+"), "{told}");
     start().await.unwrap().stop().await;
     start().await.unwrap().stop().await;

@@ -35,7 +35,7 @@ struct Remembering {
 impl Remembering {
     async fn on(db: &TestDb) -> Self {
         let pool = db.another_pool("bailiwick_broker");
-        let (feed, _) = Feed::open(pool.clone()).await.unwrap();
+        let (feed, _) = Feed::open_within(pool.clone(), crate::support::audit::STALE_AFTER).await.unwrap();
         let clock = clock();
         let callers = Callers::new(pool, clock.clone(), limits(), None).remembering(feed.clone());
         Self { callers, feed, clock }

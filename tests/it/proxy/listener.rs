@@ -210,8 +210,8 @@ async fn what_was_said_too_early_on_a_stream_that_was_not_to_be_is_not_a_request
 
 #[tokio::test]
 async fn whoever_dawdles_is_hung_up_on() {
-    let quick = Duration::from_millis(300);
-    let limits = Limits { header: quick, idle: Duration::from_secs(2), body: quick, ..Limits::default() };
+    let quick = Duration::from_secs(1);
+    let limits = Limits { header: quick, idle: quick, body: quick, ..Limits::default() };
     let mut front = front(limits, Trust::default()).await;
     for half in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: app", "PRI * HTTP/2"] {
         assert_eq!(exchange(front.address, half).await, "", "{half:?}");

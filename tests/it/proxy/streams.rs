@@ -1,6 +1,6 @@
 //! Connections that become streams, and streams that are cut.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bailiwick::{
     audit::{ClosedBy, Event},
@@ -161,14 +161,12 @@ async fn streams_are_cut_when_their_login_ends() {
     let mut events = wiki.open("GET /events", "").await;
     read_until(&mut events, "first").await;
     crate::support::eventually(async || (wiki.court.streams.count() == 2).then_some(())).await;
-    let began = Instant::now();
     let mut db = wiki.court.db.pool.acquire().await.unwrap();
     let now = bailiwick::model::Clock::now(wiki.court.clock.as_ref());
     revoke(&mut db, RevokedKind::Login, wiki.caller.login.uuid(), "test", now).await.unwrap();
     let mut rest = Vec::new();
     let _ = socket.read_to_end(&mut rest).await;
     let _ = events.read_to_end(&mut rest).await;
-    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
     assert!(find(&rest, b"0\r\n\r\n").is_none(), "a stream that was cut does not look complete");
     for seen in upstream.seen() {
         let request = seen.values("bailiwick-request")[0].parse().unwrap();

@@ -270,7 +270,7 @@ async fn how_it_ended_is_in_the_log() {
 
 #[tokio::test]
 async fn what_could_not_be_forwarded_is_in_the_log_as_such() {
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], crate::support::free_port()));
     let wiki = Wiki::at(nobody, ALL).await;
     let answer = wiki.ask("GET /", "", "").await;
     assert_eq!(status(&answer), 502, "{answer}");

@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use tokio::{
@@ -14,8 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-/// For whatever should happen at once; reached only when it does not.
-pub const SOON: Duration = Duration::from_secs(10);
+pub use crate::support::SOON;
 
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}

@@ -16,10 +16,18 @@ use uuid::Uuid;
 /// The name of every log in tests.
 pub const ORIGIN: &str = "auth.example.test/audit";
 
-/// Short enough for tests, long enough for a busy machine.
+/// Short enough for tests, long enough for a busy machine: nobody gives up or counts as dead who is only slow.
 pub fn limits() -> Limits {
-    Limits { wait: Duration::from_secs(2), heartbeat: Duration::from_millis(50), silence: Duration::from_millis(600) }
+    Limits { wait: Duration::from_secs(30), heartbeat: Duration::from_millis(50), silence: Duration::from_secs(3) }
 }
+
+/// The limits of a broker, and time enough for a busy machine.
+pub fn patience() -> Limits {
+    Limits { wait: Duration::from_secs(15), ..Limits::default() }
+}
+
+/// When a feed counts as stale, on a machine that may stand still for a while.
+pub const STALE_AFTER: Duration = Duration::from_secs(20);
 
 /// The key of every log in tests.
 pub fn signer() -> CheckpointSigner {

@@ -1,7 +1,7 @@
 //! A whole broker on a test's database: configuration, keys and rules in a folder of its own, the certified provider
 //! from npm, one protected app, and a cluster where the test wants one. Everything but the outside world is real.
 
-use std::{net::TcpListener, path::PathBuf, process::Command, sync::Arc};
+use std::{path::PathBuf, process::Command, sync::Arc};
 
 use bailiwick::{
     app::{self, Running},
@@ -10,7 +10,7 @@ use bailiwick::{
 };
 use url::Url;
 
-use super::{CertifiedProvider, TestDb, Upstream, kubernetes::Kubernetes};
+use super::{CertifiedProvider, TestDb, Upstream, free_port, kubernetes::Kubernetes};
 
 /// What a broker stands on; several brokers may share it.
 pub struct Site {
@@ -152,9 +152,4 @@ upstream = "http://{upstream}"
         self.write("tls.crt", &made.cert.pem());
         self.write("tls.key", &made.signing_key.serialize_pem());
     }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bailiwick::{
     access::{Gate, Live},
-    audit::{Entry, Event, Limits, Log, Tasks, checkpoint::CheckpointSigner},
+    audit::{Entry, Event, Log, Tasks, checkpoint::CheckpointSigner},
     config::Policy,
     model::{
         Action, BrokerId, Caller, CanonicalPath, FrozenClock, Method, RequestId, Scope, SeededEntropy, Upgrade,
@@ -57,7 +57,7 @@ impl Court {
         let (log, tasks) = open_log(pool.clone(), clock.clone(), entropy.clone()).await;
         let settings = Policy { folder: folder.path().to_owned(), entities: folder.path().join("entities.json") };
         let (live, _) = Live::open(settings, pool.clone(), log.clone(), clock.clone()).await.unwrap();
-        let (feed, _) = Feed::open(pool.clone()).await.unwrap();
+        let (feed, _) = Feed::open_within(pool.clone(), super::audit::STALE_AFTER).await.unwrap();
         let gate = Gate::new(live.clone(), log.clone(), feed.clone(), clock.clone());
         let watched = Watched { feed: feed.clone(), gate: gate.clone(), log: log.clone(), pool, idle: limits().idle };
         let (streams, _) = Streams::open(watched, clock.clone(), entropy.clone());
@@ -74,9 +74,11 @@ impl Court {
         RequestId::random(self.entropy.as_ref())
     }
 
-    /// Writes the rules' file anew.
+    /// Puts another file of rules in the place of the first: whoever looks meanwhile sees one or the other, never half.
     pub fn rewrite(&self, rules: &str) {
-        std::fs::write(self.folder.path().join("10-rules.cedar"), rules).unwrap();
+        let (new, place) = (self.folder.path().join("new"), self.folder.path().join("10-rules.cedar"));
+        std::fs::write(&new, rules).unwrap();
+        std::fs::rename(new, place).unwrap();
     }
 
     /// What the log holds about a request, oldest first, read from the leaves.
@@ -104,5 +106,5 @@ pub fn web(method: Method, path: &str) -> Action {
 async fn open_log(pool: PgPool, clock: Arc<FrozenClock>, entropy: Arc<SeededEntropy>) -> (Log, Tasks) {
     let signer = CheckpointSigner::from_seed("auth.example/audit", Uuid::from_u128(1), &[7; 32]).unwrap();
     let broker = BrokerId::random(entropy.as_ref());
-    Log::open(pool, signer, broker, clock, entropy, Limits::default()).await.unwrap()
+    Log::open(pool, signer, broker, clock, entropy, super::audit::patience()).await.unwrap()
 }

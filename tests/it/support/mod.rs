@@ -37,7 +37,11 @@ pub mod upstream;
 #[allow(dead_code, reason = "not every test needs a witness")]
 pub mod witness;
 
-use std::time::Duration;
+use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    time::Duration,
+};
 
 #[allow(unused_imports, reason = "each test file takes what it needs")]
 pub use broker::Site;
@@ -45,6 +49,24 @@ pub use broker::Site;
 pub use database::{TestDb, database};
 pub use provider::CertifiedProvider;
 pub use upstream::Upstream;
+
+/// For whatever should happen at once; reached only when it does not, on the slowest machine.
+pub const SOON: Duration = Duration::from_secs(120);
+
+/// A port for something that is told where to listen. None that the kernel hands out: between asking it for a free one
+/// and listening there, any connection of this process or another may take it.
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes beside this one begin elsewhere.
+    let offset = std::process::id() as u16 % 100 * 100;
+    loop {
+        let port = 20_000 + (offset + NEXT.fetch_add(1, Relaxed)) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// Asks until there is an answer.
 pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
@@ -56,5 +78,5 @@ pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), asking).await.expect("it happens within half a minute")
+    tokio::time::timeout(SOON, asking).await.expect("it happens")
 }
