@@ -9,6 +9,7 @@ ratios within a round are compared. The figure to look at is requests per busy s
     ROUNDS=5      rounds (the first is extra, and thrown away)
     SECONDS=2     seconds for each measurement
     ONLY=...      which measurements: keep, two, handshakes, latency, stream
+    BESIDE=file   another build of the broker, which takes turns too
     RAW=file      every single figure, as JSON"""
 
 import json
@@ -163,6 +164,9 @@ def main():
             Peer("Bailiwick", world.ours("broker", "policies"), everything),
             Peer("Bailiwick, a rule reads the time", world.ours("timely-broker", "timely"), ["keep"]),
         ]
+        if "BESIDE" in os.environ:
+            beside = world.ours("beside", "policies", os.environ["BESIDE"])
+            peers.append(Peer("Bailiwick, another build", beside, everything))
         for peer in peers:
             check(peer)
         rounds = []

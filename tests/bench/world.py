@@ -293,7 +293,7 @@ class World:
               from generate_series(1, {PEOPLE}) n;
             analyze""")
 
-    def ours(self, name, folder):
+    def ours(self, name, folder, binary=None):
         port = free_port()
         config = self.write(name + ".toml", f"""
 [portal]
@@ -328,6 +328,6 @@ upstream = "http://127.0.0.1:{self.upstream_port}"
             run(self.bailiwick, "migrate", "--config", config, "--url", self.url("bailiwick"))
             self.people()
             run(self.bailiwick, "key", "init", "--config", config)
-        command = [self.bailiwick, "serve", "--config", config, "--log", "warn", "--log-format", "text"]
+        command = [binary or self.bailiwick, "serve", "--config", config, "--log", "warn", "--log-format", "text"]
         process = self.start(name, command, PROXY_CORE, port)
         return process, port, ["Cookie: __Host-bailiwick-app=" + COOKIE]
