@@ -1,5 +1,5 @@
 //! Entries that are ready for the log, but for the instant of their recording: encoded once, in the caller's own task,
-//! whatever batch they end up in. INVARIANT: the leaf bytes that come out are exactly those of [`Entry::leaf`].
+//! whatever batch they end up in. INVARIANT: the leaf bytes that come out are exactly those of [`super::Entry::leaf`].
 
 use super::{
     Asker, Draft, Event,
