@@ -56,9 +56,11 @@ impl Gap {
         if is_ripe { inner.open.take() } else { None }
     }
 
-    /// It was told of.
-    pub(super) fn told(&self) {
+    /// It was told of: an alarm.
+    pub(super) fn told(&self, missing: &Missing) {
         self.lock().told += 1;
+        let Missing { count, why, .. } = missing;
+        tracing::error!(lost = count, why = why.join("; "), "the audit log has a gap");
     }
 
     /// It could not be told of yet.
@@ -131,7 +133,7 @@ mod tests {
         let whole = gap.take(rest).expect("it has lasted long enough");
         let event = Event::Gap { lost: 125, from: at(1), until: at(5), why: "away; full; late".into() };
         assert_eq!(whole.event(), event);
-        gap.told();
+        gap.told(&whole);
         assert_eq!(gap.counts(), (125, 1));
     }
 }

@@ -137,7 +137,7 @@ impl Shared {
         let Some(missing) = self.expect_up().ok().and_then(|()| self.gap.take(rest)) else { return };
         let draft = Draft { caller: None, event: missing.event(), happened_at: self.clock.now(), request: None };
         if self.encode(draft).is_ok_and(|entry| self.queue.note(entry)) {
-            self.gap.told();
+            self.gap.told(&missing);
         } else {
             self.gap.put_back(missing);
         }

@@ -132,7 +132,8 @@ impl Shipping {
             alarms.push(format!("The audit log is not what it was: {what}"));
         }
         if health.lost > 0 {
-            alarms.push(format!("{} audit entries could not be kept since this broker started", health.lost));
+            let lost = health.lost;
+            alarms.push(format!("Entries that the audit log could not take since this broker started: {lost}"));
         }
         alarms.extend(self.readings().into_iter().filter_map(|reading| reading.alarm));
         alarms

@@ -1,6 +1,7 @@
 //! The audit log as those see it who review it: what they find, what they are not shown, what is recorded of it, and what
 //! becomes of what an attacker wrote.
 
+mod alarms;
 mod export;
 
 use bailiwick::{

@@ -1,0 +1,218 @@
+//! What somebody has to look into is said three times: in the broker's log, in `/metrics`, and at the head of the portal's
+//! pages, there only to those who may read the audit log. Whole brokers, with a real gap and real forks.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
+
+use bailiwick::{
+    app::{self, Running},
+    audit::{Event, checkpoint::Verifier, tree::empty_root},
+    config::Settings,
+    identity::{Sessions, session::LOGIN},
+    model::{Clock as _, SystemClock, SystemEntropy},
+    store::{login, person},
+};
+use tower_sessions::Session;
+
+use super::all;
+use crate::{
+    fork::set_back,
+    proxy::wire::{exchange, status},
+    support::{TestDb, audit::ORIGIN, database, eventually, rows, witness::TestWitness},
+};
+
+/// Everybody has a page, and Grace may read the log.
+const RULES: &str = r#"
+@id("home") permit (principal, action == Action::"home", resource);
+@id("log") permit (principal == User::"corp/grace", action == Action::"readAudit", resource);
+"#;
+
+#[tokio::test]
+async fn a_gap_is_in_log_and_metrics_and_on_the_pages_of_those_who_may_read_the_audit_log() {
+    let (db, folder) = (database().await, tempfile::tempdir().unwrap());
+    prepare(&db, folder.path(), "[shipping]\ncheckpoint_file = \"checkpoints\"\nrequired = true\n");
+    let broker = Broker::start(db, folder).await;
+    assert!(broker.alarms(&broker.reader).await.is_empty());
+    assert_eq!((broker.metric("log_gaps").await, broker.metric("log_lost_entries_total").await), (0, 0));
+
+    // While checkpoints cannot leave nobody is let in, and who comes all the same is what the log could not take.
+    let file = broker.folder.path().join("checkpoints");
+    eventually(async || {
+        let _ = fs::remove_file(&file);
+        fs::create_dir(&file).ok()
+    })
+    .await;
+    // It counts before the log can tell of it.
+    eventually(async || {
+        let page = broker.page(&broker.reader).await;
+        (status(&page) == 503 && broker.metric("log_gaps").await == 1).then_some(())
+    })
+    .await;
+    fs::remove_dir(&file).unwrap();
+    let lost = eventually(async || {
+        let events = all(&broker.db).await.into_iter().map(|entry| entry.event);
+        events.into_iter().find_map(|event| if let Event::Gap { lost, .. } = event { Some(lost) } else { None })
+    })
+    .await;
+
+    let said = format!("Entries that the audit log could not take since this broker started: {lost}");
+    assert!(broker.alarms(&broker.reader).await.contains(&said));
+    assert!(broker.alarms(&broker.other).await.is_empty());
+    assert_eq!((broker.metric("log_gaps").await, broker.metric("log_lost_entries_total").await), (1, lost));
+    let told = broker.logged();
+    assert!(told.contains("the audit log has a gap") && told.contains(&format!("lost={lost}")), "{told}");
+    broker.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_witness_that_has_seen_another_log_is_an_alarm_for_those_who_may_read_ours_until_it_has_not() {
+    let (db, folder) = (database().await, tempfile::tempdir().unwrap());
+    let witness = TestWitness::start("witness.example/w1", &[]).await;
+    let more = format!("[[witness]]\nurl = \"{}\"\nkey = \"{}\"\n", witness.url(), witness.key);
+    witness.learn(ORIGIN, &[prepare(&db, folder.path(), &more)]);
+    witness.pretend(ORIGIN, 1, [9; 32]);
+    let broker = Broker::start(db, folder).await;
+    eventually(async || (broker.metric("log_fork").await == 1).then_some(())).await;
+
+    let said = broker.alarms(&broker.reader).await;
+    let [said] = said.as_slice() else { panic!("{said:?}") };
+    assert!(said.starts_with("The witness witness.example/w1 has seen another log: "), "{said}");
+    assert!(broker.alarms(&broker.other).await.is_empty(), "an alarm stops nobody");
+    let told = broker.logged();
+    assert!(told.contains("the audit log is not what was published"), "{told}");
+
+    witness.pretend(ORIGIN, 0, empty_root());
+    eventually(async || (broker.metric("log_fork").await == 0).then_some(())).await;
+    assert!(broker.alarms(&broker.reader).await.is_empty());
+    broker.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_was_set_back_is_in_log_and_metrics_and_nobody_is_shown_a_page() {
+    let (db, folder) = (database().await, tempfile::tempdir().unwrap());
+    prepare(&db, folder.path(), "");
+    let broker = Broker::start(db, folder).await;
+    assert!(broker.alarms(&broker.reader).await.is_empty());
+    assert_eq!((broker.metric("log_fork").await, broker.metric("log_up").await), (0, 1));
+
+    set_back(&broker.db, 2).await;
+    eventually(async || (broker.metric("log_fork").await == 1).then_some(())).await;
+    assert_eq!(broker.metric("log_up").await, 0);
+    assert_eq!(status(&broker.of_machines("/readyz").await), 503);
+    for who in [&broker.reader, &broker.other] {
+        let page = broker.page(who).await;
+        assert_eq!(status(&page), 503, "{page}");
+        assert!(!page.contains("role=\"alert\"") && !page.contains("went back"), "{page}");
+    }
+    let told = broker.logged();
+    assert!(told.contains("the audit log is not what it was"), "{told}");
+}
+
+/// A broker that runs, and two people who are signed in.
+struct Broker {
+    db: TestDb,
+    folder: tempfile::TempDir,
+    running: Running,
+    /// The cookie of somebody who may read the audit log.
+    reader: String,
+    /// The cookie of somebody who may not.
+    other: String,
+    _logging: tracing::subscriber::DefaultGuard,
+}
+
+impl Broker {
+    /// Starts one over what was prepared. Its tasks run on this thread, and so what they log goes to a file.
+    async fn start(db: TestDb, folder: tempfile::TempDir) -> Self {
+        let file = File::create(folder.path().join("log")).unwrap();
+        let logging = tracing_subscriber::fmt().with_writer(file).with_ansi(false).finish();
+        let logging = tracing::subscriber::set_default(logging);
+        let settings = Settings::load(&folder.path().join("bailiwick.toml"));
+        let settings = settings.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let running = app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await.unwrap();
+        let (reader, other) = (signed_in(&db, "grace").await, signed_in(&db, "ada").await);
+        Self { db, folder, running, reader, other, _logging: logging }
+    }
+
+    /// Somebody's own page, head and all.
+    async fn page(&self, cookie: &str) -> String {
+        let head = "GET / HTTP/1.1\r\nHost: auth.example.localhost:1\r\nConnection: close\r\n";
+        exchange(self.running.addresses[0], &format!("{head}Cookie: {cookie}\r\n\r\n")).await
+    }
+
+    /// The alarms at the head of that page, once it is shown.
+    async fn alarms(&self, cookie: &str) -> Vec<String> {
+        let page = eventually(async || Some(self.page(cookie).await).filter(|page| status(page) == 200)).await;
+        let alarms = page.split("role=\"alert\">").skip(1);
+        alarms.map(|rest| rest.split("</p>").next().unwrap().trim().to_owned()).collect()
+    }
+
+    /// What machines are told at `path`.
+    async fn of_machines(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        exchange(self.running.status.unwrap(), &request).await
+    }
+
+    async fn metric(&self, name: &str) -> u64 {
+        let (all, name) = (self.of_machines("/metrics").await, format!("bailiwick_{name} "));
+        let value = all.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap_or_else(|| panic!("{name} is not in {all}")).parse().unwrap()
+    }
+
+    fn logged(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+/// Writes the configuration of a broker, with something `more`, and makes its keys: the one that signs the log.
+fn prepare(db: &TestDb, folder: &Path, more: &str) -> Verifier {
+    let text = format!(
+        r#"
+[portal]
+url = "http://auth.example.localhost:1"
+[listener]
+http = "127.0.0.1:0"
+status = "127.0.0.1:0"
+[database]
+url = "{}"
+[audit]
+origin = "{ORIGIN}"
+[keys]
+wrapping_key_file = "wrapping.key"
+[[provider]]
+name = "corp"
+issuer = "http://localhost:1"
+client_id = "x"
+[policy]
+folder = "policies"
+entities = "entities.json"
+{more}"#,
+        db.broker_url
+    );
+    fs::create_dir(folder.join("policies")).unwrap();
+    for (name, content) in [("bailiwick.toml", text.as_str()), ("policies/rules.cedar", RULES), ("entities.json", "[]")]
+    {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    let mut init = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    let made = init.args(["key", "init", "--config"]).arg(folder.join("bailiwick.toml")).output().unwrap();
+    let printed = String::from_utf8(made.stdout).unwrap();
+    printed.lines().next().unwrap().parse().unwrap()
+}
+
+/// The cookie of somebody who has signed in all the way.
+async fn signed_in(db: &TestDb, subject: &str) -> String {
+    let now = SystemClock.now();
+    let caller = rows::half_login_at(&db.pool, subject, now).await;
+    assert!(login::assure(&db.pool, caller.login, now).await.unwrap());
+    person::mark_enrolled(&db.pool, caller.person, now).await.unwrap();
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let sessions = Sessions::new(db.pool.clone(), clock, entropy, rows::limits().absolute);
+    let session = Session::new(None, Arc::new(sessions), None);
+    session.insert(LOGIN, caller.login).await.unwrap();
+    session.save().await.unwrap();
+    format!("__Host-bailiwick={}", session.id().unwrap())
+}
