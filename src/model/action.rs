@@ -167,7 +167,7 @@ pub enum PortalAction {
     ExportAudit {
         /// Which, as in the page's address.
         search: String,
-        /// csv, ndjson or bundle.
+        /// csv, ndjson, bundle or manifest.
         format: String,
     },
     /// To keep a search of the audit log under a name.

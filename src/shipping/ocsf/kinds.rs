@@ -308,7 +308,7 @@ pub const KINDS: &[Kind] = &[
         entity: "audit log",
         fields: &[
             field("search", Text, "the search, as in a page's address", "unmapped.search"),
-            field("format", Word, "csv or ndjson", "unmapped.format"),
+            field("format", Word, "csv, ndjson or bundle", "unmapped.format"),
             field("entries", Count("entries"), "how many", "count"),
             field("manifest", Hex, "SHA-256 of the manifest", "unmapped.manifest"),
         ],
