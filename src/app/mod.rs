@@ -14,7 +14,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::{AccessFault, Gate, Live},
-    audit::{Draft, Event, Limits, Log, LogFault, Refusals, Storage, Tasks, Unrecorded, checkpoint::CheckpointFault},
+    audit::{
+        Draft, Event, Limits, Log, LogFault, Refusals, Storage, Tasks, Unrecorded, checkpoint::CheckpointFault,
+        follow_readings,
+    },
     config::Settings,
     credential::{Authority, CredentialFault, Issuer, Wrapping},
     identity::{Callers, CommandLines, Handovers, IdentityFault, Logins, Maintenance, Passkeys, Provider, Sessions},
@@ -229,7 +232,9 @@ impl Parts {
         let (storage, storing) = Storage::open(pool.clone(), Arc::clone(&clock)).await?;
         let maintenance = Maintenance::new(pool.clone(), log.clone(), Arc::clone(&clock), settings.login.idle);
         let clearing = tokio::spawn(maintenance.run());
-        let watching = vec![rules_watch, feed_watch, streams_watch, passwords, rotation, counting, clearing, storing];
+        let reading = tokio::spawn(follow_readings(pool.clone(), log.clone(), Arc::clone(&clock)));
+        let watching =
+            vec![rules_watch, feed_watch, streams_watch, passwords, rotation, counting, clearing, storing, reading];
         let parts = Self {
             settings,
             pool,

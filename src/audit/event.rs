@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Action, BrokerId, ClusterName, Context, CredentialId, Decision, Identity, LoginId, PasskeyId, PolicyVersion,
-    ProviderName, Reach, StreamId, Timestamp,
+    ProviderName, Reach, ReadingId, StreamId, Timestamp,
 };
 
 /// What happened.
@@ -231,6 +231,28 @@ pub enum Event {
         /// SHA-256 of the manifest, in hex.
         manifest: String,
     },
+    /// Entries were read on the command line, by an account of the database.
+    LogRead {
+        /// Its id. A reading that ends with a manifest has a second entry with the same one.
+        reading: ReadingId,
+        /// The account that logged in to the database, as its server knows it.
+        account: String,
+        /// Where from, as that server knows it; none for a socket in its file system.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+        /// What the program called itself.
+        client: String,
+        /// search, tail, follow, export or bundle.
+        command: String,
+        /// Which entries, as in a page's address.
+        search: String,
+        /// How many; none when they were not counted yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entries: Option<u64>,
+        /// SHA-256 of the manifest, in hex, once all of them were written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<String>,
+    },
     /// A collector did not get entries: it refuses them, or they are gone from the database.
     CollectorSkipped {
         /// Which.
@@ -318,6 +340,7 @@ impl Event {
             Self::Archived { .. } => "archived",
             Self::SearchChanged { .. } => "search-changed",
             Self::Exported { .. } => "exported",
+            Self::LogRead { .. } => "log-read",
             Self::CollectorSkipped { .. } => "collector-skipped",
             Self::BrokerStarted { .. } => "broker-started",
             Self::BrokerStopped {} => "broker-stopped",

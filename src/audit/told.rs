@@ -155,6 +155,10 @@ fn why(event: &Event) -> String {
             (Some(_), Some(_)) => format!("{name} changed"),
         },
         Event::Exported { entries, format, search, .. } => format!("{entries} as {format}: {search}"),
+        Event::LogRead { account, command, search, entries, .. } => {
+            let count = entries.map_or(String::new(), |entries| format!(", {entries} entries"));
+            format!("{command} by {account}{count}: {}", if search.is_empty() { "everything" } else { search })
+        }
         Event::CollectorSkipped { collector, from, until, why } => format!("{collector}, {from} to {until}: {why}"),
         Event::BrokerStarted { version, .. } => version.clone(),
         Event::BrokerStopped {} => String::new(),

@@ -73,6 +73,8 @@ ids! {
     BrokerId;
     /// One live stream.
     StreamId;
+    /// One reading of the log on the command line.
+    ReadingId;
     /// One batch of entries that was committed at once.
     BatchId;
 }

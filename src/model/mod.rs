@@ -17,7 +17,8 @@ pub use caller::{Assurance, AssuranceLevel, Caller, Identity, Presented, Reach, 
 pub use clock::{Clock, Entropy, FrozenClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp};
 pub use decision::{Cause, Context, Decision, PolicyVersion, Verdict};
 pub use id::{
-    AppSessionId, BatchId, BrokerId, CeremonyId, CredentialId, LoginId, PasskeyId, PersonId, RequestId, StreamId,
+    AppSessionId, BatchId, BrokerId, CeremonyId, CredentialId, LoginId, PasskeyId, PersonId, ReadingId, RequestId,
+    StreamId,
 };
 pub use name::{AppName, ClusterName, CollectorName, NameFault, ProviderName};
 pub use path::{CanonicalPath, PathFault};

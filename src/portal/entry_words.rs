@@ -190,6 +190,10 @@ fn asked(event: &Event) -> String {
         Event::SearchChanged { name, after: None, .. } => format!("search {name:?} removed"),
         Event::SearchChanged { name, .. } => format!("search {name:?} changed"),
         Event::Exported { entries, format, .. } => format!("{} exported as {format}", words::entries(*entries)),
+        Event::LogRead { account, command, entries, .. } => {
+            let count = entries.map_or("entries".to_owned(), words::entries);
+            format!("{count} read by {account} on the command line ({command})")
+        }
         Event::CollectorSkipped { collector, from, until, .. } => {
             format!("{} left out of collector {collector}", words::entries(until.saturating_sub(*from)))
         }

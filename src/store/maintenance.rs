@@ -18,11 +18,13 @@ pub enum Fleeting {
     Handover,
     /// Codes on their way to the command line.
     CommandLineGrant,
+    /// Readings of the log that have been recorded.
+    Reading,
 }
 
 impl Fleeting {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Session, Self::Ceremony, Self::Handover, Self::CommandLineGrant];
+    pub const ALL: [Self; 5] = [Self::Session, Self::Ceremony, Self::Handover, Self::CommandLineGrant, Self::Reading];
 }
 
 /// Takes the right to clear up, until the transaction ends. False: another broker has it.
@@ -55,6 +57,15 @@ pub async fn clear(db: impl PgExecutor<'_>, what: Fleeting, now: Timestamp, limi
                                    where expires_at <= $1
                                    order by expires_at
                                    limit $2)"
+        }
+        // A day is longer than anyone says the same reading again.
+        Fleeting::Reading => {
+            "delete from reading
+              where (id, is_end) in (select id, is_end
+                                       from reading
+                                      where recorded_at <= $1 - interval '1 day'
+                                      order by recorded_at
+                                      limit $2)"
         }
     };
     let done = sqlx::query(statement).bind(now.to_datetime()).bind(i64::from(limit)).execute(db).await?;

@@ -37,6 +37,7 @@ pub mod passkey;
 pub mod person;
 pub mod policy_text;
 mod power;
+pub mod reading;
 pub mod revocation;
 pub mod saved_search;
 pub mod search;

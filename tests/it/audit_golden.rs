@@ -5,8 +5,8 @@ use bailiwick::{
     audit::{ClosedBy, Entry, Event, SignInStep, entry::Salt},
     model::{
         Action, AppSessionId, Attributes, BrokerId, CredentialId, EnrolRequest, IssueRequest, KubernetesRequest,
-        LoginId, Method, NonResource, PasskeyId, PortalAction, Presented, Reach, RequestId, Resource, Scope, Selector,
-        StreamId, Timestamp, Upgrade, Verdict,
+        LoginId, Method, NonResource, PasskeyId, PortalAction, Presented, Reach, ReadingId, RequestId, Resource, Scope,
+        Selector, StreamId, Timestamp, Upgrade, Verdict,
     },
 };
 use uuid::Uuid;
@@ -43,7 +43,7 @@ fn there_is_a_sample_of_every_kind() {
     let mut kinds: Vec<usize> = samples().iter().map(|entry| number(&entry.event)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..25).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..26).collect::<Vec<_>>());
 }
 
 fn line(entry: &Entry) -> String {
@@ -81,6 +81,7 @@ fn number(event: &Event) -> usize {
         Event::SearchChanged { .. } => 22,
         Event::Exported { .. } => 23,
         Event::CollectorSkipped { .. } => 24,
+        Event::LogRead { .. } => 25,
     }
 }
 
@@ -214,6 +215,26 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             key: Some("log+1a2b3c4d+AQ".into()),
         },
         Event::CollectorSkipped { collector: "siem".into(), from: 17, until: 18, why: "it refuses entry 17".into() },
+        Event::LogRead {
+            reading: ReadingId::from_uuid(Uuid::from_u128(9)),
+            account: "ada_audits".into(),
+            address: Some("192.0.2.7".into()),
+            client: "bailiwick 0.1.0".into(),
+            command: "export".into(),
+            search: "verdict=deny".into(),
+            entries: Some(7),
+            manifest: Some(root()),
+        },
+        Event::LogRead {
+            reading: ReadingId::from_uuid(Uuid::from_u128(9)),
+            account: "ada_audits".into(),
+            address: None,
+            client: "bailiwick 0.1.0".into(),
+            command: "export".into(),
+            search: String::new(),
+            entries: None,
+            manifest: None,
+        },
     ]
 }
 

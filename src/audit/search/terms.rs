@@ -140,7 +140,9 @@ pub(super) fn of_event(about: About<'_>, take: &mut impl FnMut(Field, &str)) {
         Event::CredentialIssued { credential, .. } | Event::CredentialRevoked { credential, .. } => {
             take(Field::Credential, &credential.to_string());
         }
-        Event::EpochBegan { by, .. } => words(by).for_each(|word| take(Field::Name, &word)),
+        Event::EpochBegan { by, .. } | Event::LogRead { account: by, .. } => {
+            words(by).for_each(|word| take(Field::Name, &word));
+        }
         _ => {}
     }
 }
@@ -184,6 +186,7 @@ fn event_network(event: &Event) -> Option<IpNet> {
     match event {
         Event::Refused { address, .. } | Event::SignIn { address, .. } => of(address),
         Event::Refusals { network, .. } => of(network),
+        Event::LogRead { address, .. } => address.as_deref().and_then(of),
         _ => None,
     }
 }
@@ -246,6 +249,7 @@ pub(super) fn places(about: About<'_>) -> Vec<String> {
         | Event::EpochBegan { .. }
         | Event::KeyRotated { .. }
         | Event::Archived { .. }
+        | Event::LogRead { .. }
         | Event::CollectorSkipped { .. }
         | Event::BrokerStarted { .. }
         | Event::BrokerStopped {} => vec!["broker".to_owned()],
@@ -318,6 +322,10 @@ pub(super) fn event_texts(event: &Event, left: &mut usize, take: &mut impl FnMut
             [before, after].into_iter().flatten().for_each(|search| all(&[search]));
         }
         Event::Exported { search, manifest, .. } => all(&[search, manifest]),
+        Event::LogRead { reading, client, command, search, manifest, .. } => {
+            all(&[&reading.to_string(), client, command, search]);
+            manifest.iter().for_each(|manifest| all(&[manifest]));
+        }
         Event::CollectorSkipped { collector, why, .. } => all(&[collector, why]),
         Event::BrokerStarted { version, configuration, key } => {
             all(&[version, configuration]);

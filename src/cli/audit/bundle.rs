@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     super::{CliFault, Ending, output::remark},
     LogDatabase, kept_note, log_keys,
+    recorded::{Recorded, record},
 };
 use crate::{
     audit::{
@@ -72,7 +73,7 @@ impl FromStr for Leaves {
 
 impl Bundle {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
-        let mut db = self.database.connect_to_read().await?;
+        let mut db = self.database.connect().await?;
         let head = head::newest(&mut db).await.map_err(CliFault::could_not_look)?;
         let older = self.checkpoints.iter().map(|file| older(file, &head.origin));
         let older: Vec<Continued> = older.collect::<Result<_, _>>()?;
@@ -84,16 +85,17 @@ impl Bundle {
             return Err(CliFault::could_not_look("there is no such checkpoint"));
         };
         let selection = self.selection(&mut db, signed.size).await?;
+        let recorded = record(&mut db, "bundle", self.asked(), Some(selection.count())).await?;
         let written = match &self.file {
             None => {
                 let mut out = BufWriter::new(io::stdout().lock());
-                put(&mut db, &selection, &signed, &head, &older, &mut out).await?
+                put(&recorded, &mut db, &selection, &signed, &head, &older, &mut out).await?
             }
             Some(file) => {
                 let part = part_of(file)?;
                 let write = async {
                     let mut out = BufWriter::new(File::create(&part).map_err(|fault| at(file, &fault))?);
-                    let written = put(&mut db, &selection, &signed, &head, &older, &mut out).await?;
+                    let written = put(&recorded, &mut db, &selection, &signed, &head, &older, &mut out).await?;
                     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|fault| at(file, &fault))?;
                     fs::rename(&part, file).map_err(|fault| at(file, &fault))?;
                     Ok(written)
@@ -110,6 +112,19 @@ impl Bundle {
             hex::encode(written.sha256)
         ));
         Ok(Ending::Yes)
+    }
+
+    /// Which entries, in the words of the command.
+    fn asked(&self) -> String {
+        if self.all {
+            return "all".to_owned();
+        }
+        let leaves = self.leaves.iter().map(|Leaves(range)| match range.end - range.start {
+            1 => format!("leaf={}", range.start),
+            _ => format!("leaf={}-{}", range.start, range.end - 1),
+        });
+        let requests = self.requests.iter().map(|request| format!("request={request}"));
+        leaves.chain(requests).collect::<Vec<_>>().join("&")
     }
 
     async fn selection(&self, db: &mut PgConnection, size: u64) -> Result<Selection, CliFault> {
@@ -135,6 +150,7 @@ impl Bundle {
 }
 
 async fn put(
+    _: &Recorded,
     db: &mut PgConnection,
     selection: &Selection,
     signed: &checkpoint::Checkpoint,

@@ -1,6 +1,6 @@
 //! `bailiwick audit export`: the entries of a search as CSV or NDJSON, with a manifest of hashes; and whether such files
-//! are still what their manifest says. Read over the auditor's account, so nobody records it: what the page exports is in
-//! the log.
+//! are still what their manifest says. That it begins is in the log before
+//! the first entry is written, and what it came to afterwards.
 
 use std::{
     ffi::OsString,
@@ -22,6 +22,7 @@ use super::{
     filters::Filters,
     inert,
     progress::Progress,
+    recorded::{Recorded, record},
     shown,
 };
 use crate::audit::export::{self, Export, Manifest};
@@ -61,26 +62,29 @@ impl ExportLog {
             return self.compare(manifest);
         }
         let search = self.filters.search()?;
-        let mut db = self.database.connect_to_read().await?;
+        let mut db = self.database.connect().await?;
         let format = match self.format {
             Kind::Ndjson => export::Format::Ndjson,
             Kind::Csv => export::Format::Csv,
         };
+        let recorded = record(&mut db, "export", search.to_query(), None).await?;
         let export = Export::begin(&mut db, search, format).await.map_err(CliFault::could_not_look)?;
         let Some(out) = &self.out else {
-            let manifest = write(&mut db, export, &mut std::io::stdout().lock(), "-").await?;
+            let manifest = write(&recorded, &mut db, export, &mut std::io::stdout().lock(), "-").await?;
+            finish(recorded, &mut db, &manifest).await?;
             remark(format_args!("{} entries, SHA-256 {}", manifest.entries, sha256(&manifest)));
             return Ok(Ending::Yes);
         };
         let name = out.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| CliFault::could_not_look("--out is not the name of a file"))?;
         let mut file = BufWriter::new(created(out)?);
-        let manifest = write(&mut db, export, &mut file, name).await?;
+        let manifest = write(&recorded, &mut db, export, &mut file, name).await?;
         let kept = file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         kept.map_err(|fault| at(out, &fault))?;
         let beside = manifest_beside(out);
         let mut file = created(&beside)?;
         file.write_all(&manifest.to_bytes()).and_then(|()| file.sync_all()).map_err(|fault| at(&beside, &fault))?;
+        finish(recorded, &mut db, &manifest).await?;
         self.tell(&manifest, &beside)?;
         Ok(Ending::Yes)
     }
@@ -119,7 +123,13 @@ impl ExportLog {
     }
 }
 
+/// The log is told what it came to.
+async fn finish(recorded: Recorded, db: &mut PgConnection, manifest: &Manifest) -> Result<(), CliFault> {
+    recorded.finish(db, manifest.entries, manifest.sha256()).await
+}
+
 async fn write(
+    _: &Recorded,
     db: &mut PgConnection,
     mut export: Export,
     out: &mut impl Write,

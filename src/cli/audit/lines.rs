@@ -8,7 +8,9 @@ use super::{
         CliFault,
         output::{Format, Paint, remark, say},
     },
-    inert, shown,
+    inert,
+    recorded::Recorded,
+    shown,
 };
 use crate::audit::{
     Entry,
@@ -16,8 +18,13 @@ use crate::audit::{
     told::{Targets, Told},
 };
 
-/// Prints `rows` in the order that they have. False: one of them cannot be read.
-pub(super) async fn print(db: &mut PgConnection, rows: &[(u64, Vec<u8>)], output: Format) -> Result<bool, CliFault> {
+/// Prints `rows`, whose reading was recorded, in the order that they have. False: one of them cannot be read.
+pub(super) async fn print(
+    _: &Recorded,
+    db: &mut PgConnection,
+    rows: &[(u64, Vec<u8>)],
+    output: Format,
+) -> Result<bool, CliFault> {
     let entries: Vec<(u64, Option<Entry>)> =
         rows.iter().map(|(index, leaf)| (*index, Entry::from_leaf(leaf).ok())).collect();
     let targets = match output {
@@ -36,6 +43,11 @@ pub(super) async fn print(db: &mut PgConnection, rows: &[(u64, Vec<u8>)], output
         }
     }
     Ok(entries.iter().all(|(_, entry)| entry.is_some()))
+}
+
+/// How many entries a reading shows.
+pub(super) fn count(rows: &[(u64, Vec<u8>)]) -> Option<u64> {
+    u64::try_from(rows.len()).ok()
 }
 
 /// One entry in one line: index, time, how it ended, who, what, and why.

@@ -1,4 +1,4 @@
-//! `bailiwick audit`: is the log sound, and what was recorded. Needs no server and only the right to read.
+//! `bailiwick audit`: is the log sound, and what was recorded. Needs no server, and only the right to read and to say so.
 //! One file per command; this one is their table of contents and what they share: where the log is.
 
 mod accept_fork;
@@ -13,6 +13,7 @@ mod filters;
 mod lines;
 mod progress;
 mod proof;
+mod recorded;
 mod search;
 mod tail;
 mod verify;
@@ -25,7 +26,7 @@ use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 
 use super::{
     CliFault, ConfigFile, Ending,
-    output::{Paint, paint, remark},
+    output::{Paint, paint},
 };
 use crate::{
     audit::{
@@ -124,13 +125,6 @@ impl Audit {
 }
 
 impl LogDatabase {
-    /// To read entries. Whoever reads them on the portal is in the log; who reads them here is not, and is told so.
-    async fn connect_to_read(&self) -> Result<PgConnection, CliFault> {
-        let connected = self.connect().await?;
-        remark("This reading is not in the log; on the portal it would be.");
-        Ok(connected)
-    }
-
     pub(super) async fn connect(&self) -> Result<PgConnection, CliFault> {
         let url = match &self.database {
             Some(url) => url.clone(),

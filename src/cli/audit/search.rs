@@ -9,7 +9,8 @@ use super::{
     },
     LogDatabase,
     filters::Filters,
-    lines::print,
+    lines::{count, print},
+    recorded::record,
 };
 use crate::audit::search::{find, tally};
 
@@ -34,10 +35,14 @@ pub(in crate::cli) struct SearchLog {
 impl SearchLog {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let search = self.filters.search()?;
-        let mut db = self.database.connect_to_read().await?;
+        let mut db = self.database.connect().await?;
         let limit = usize::try_from(self.lines).unwrap_or(usize::MAX);
         let found = find(&mut db, &search, self.before, limit, |_| true).await.map_err(CliFault::could_not_look)?;
-        let is_readable = print(&mut db, &found.entries, self.output).await?;
+        let page = self.before.map_or(String::new(), |before| format!("&before={before}"));
+        let asked = format!("{}{page}", search.to_query());
+        let recorded =
+            record(&mut db, "search", asked.trim_start_matches('&').to_owned(), count(&found.entries)).await?;
+        let is_readable = print(&recorded, &mut db, &found.entries, self.output).await?;
         if self.output == Format::Table {
             let tally = tally(&mut db, &search).await.map_err(CliFault::could_not_look)?;
             let about = if tally.is_exact { "" } else { "about " };

@@ -11,7 +11,8 @@ use super::{
     },
     LogDatabase,
     filters::Filters,
-    lines::print,
+    lines::{count, print},
+    recorded::record,
 };
 use crate::{
     audit::{
@@ -42,7 +43,7 @@ pub(in crate::cli) struct Tail {
 impl Tail {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let search = self.filters.search()?;
-        let mut db = self.database.connect_to_read().await?;
+        let mut db = self.database.connect().await?;
         let limit = usize::try_from(self.lines).unwrap_or(usize::MAX);
         // Without an entry to find, it is still known from where to follow.
         let found = find(&mut db, &search, None, limit.max(1), |_| true).await.map_err(CliFault::could_not_look)?;
@@ -52,7 +53,9 @@ impl Tail {
         if let Some(hint) = &found.hint {
             remark(hint);
         }
-        let is_readable = print(&mut db, &rows, self.output).await?;
+        let command = if self.follow { "follow" } else { "tail" };
+        let recorded = record(&mut db, command, search.to_query(), count(&rows)).await?;
+        let is_readable = print(&recorded, &mut db, &rows, self.output).await?;
         if !self.follow {
             return Ok(if is_readable { Ending::Yes } else { Ending::No });
         }
@@ -64,7 +67,7 @@ impl Tail {
                 None => tokio::time::sleep(LOOK_EVERY).await,
             }
             let rows: Vec<_> = rows.into_iter().filter(|(_, leaf)| is_wanted(&search, leaf)).collect();
-            print(&mut db, &rows, self.output).await?;
+            print(&recorded, &mut db, &rows, self.output).await?;
         }
     }
 }

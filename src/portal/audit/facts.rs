@@ -85,6 +85,15 @@ fn facts_of(event: &Event) -> Vec<Fact> {
         Event::Exported { search, manifest, .. } => {
             vec![code("Search", search.clone()), code("Manifest", manifest.clone())]
         }
+        Event::LogRead { reading, account, address, client, search, manifest, .. } => {
+            let mut facts = vec![code("Account", account.clone())];
+            facts.extend(address.iter().map(|address| link("From", "address", address.clone())));
+            facts.push(plain("Program", client.clone()));
+            facts.push(code("Search", search.clone()));
+            facts.extend(manifest.iter().map(|manifest| code("Manifest", manifest.clone())));
+            facts.push(link("Reading", "text", reading.to_string()));
+            facts
+        }
         Event::PolicyLoaded { policy, before, .. } => {
             let mut facts = policy_facts(policy);
             facts.extend(before.iter().map(|before| code("Policies before", before.policies.clone())));

@@ -314,6 +314,28 @@ pub const KINDS: &[Kind] = &[
         ],
     },
     Kind {
+        name: "log-read",
+        meaning: "entries were read on the command line, by an account of the database",
+        class: EntityManagement,
+        activities: &[does(2, "Read")],
+        entity: "audit log",
+        fields: &[
+            field("reading", Id, "its id; the end of an export has a second entry with the same one", "entity.uid"),
+            field("account", Text, "who logged in to the database, as its server knows it", "actor.user.account.name"),
+            field(
+                "address",
+                Address,
+                "where from, as that server knows it; none for a local socket",
+                "src_endpoint.ip",
+            ),
+            field("client", Text, "what the program called itself", "unmapped.client"),
+            field("command", Word, "search, tail, follow, export or bundle", "unmapped.command"),
+            field("search", Text, "which entries, as in a page's address", "unmapped.search"),
+            field("entries", Count("entries"), "how many; none when they were not counted yet", "count"),
+            field("manifest", Hex, "SHA-256 of the manifest, once all were written", "unmapped.manifest"),
+        ],
+    },
+    Kind {
         name: "broker-started",
         meaning: "a broker started",
         class: ApplicationLifecycle,

@@ -47,4 +47,5 @@ insert into archive (part, from_index, until_index, file, sha256, archived_at)
 values ('entry_2026_11', 0, 1, 'entry_2026_11_0-0.jsonl', sha256('x'), '2026-11-01');
 insert into collector_cursor (name, epoch, next_leaf, created_at) values ('siem', 0, 1, '2026-11-01');
 insert into collector_skip (collector, epoch, from_leaf, until_leaf, why, at) values ('siem', 0, 0, 1, 'HTTP 400', '2026-11-01');
+select stage_reading('00000000-0000-4000-8000-00000000000d', 'search', 'verdict=deny', 7, null, 'bailiwick 0.1.0');
 insert into succession (leaf_index, leaf) values (0, '\x00');

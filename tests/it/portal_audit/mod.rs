@@ -6,7 +6,7 @@ mod export;
 
 use bailiwick::{
     audit::{Draft, Event, entry::Entry},
-    model::{Action, CanonicalPath, LoginId, PortalAction, Scope, Verdict},
+    model::{Action, CanonicalPath, LoginId, PortalAction, ReadingId, Scope, Verdict},
     store::saved_search,
 };
 use http::StatusCode;
@@ -320,6 +320,16 @@ async fn what_an_attacker_wrote_is_inert_on_every_page() {
             login: LoginId::from_uuid(uuid::Uuid::nil()),
             owner: caller.identity.clone(),
             cause: text(),
+        }),
+        draft(Event::LogRead {
+            reading: ReadingId::from_uuid(uuid::Uuid::nil()),
+            account: text(),
+            address: Some(text()),
+            client: text(),
+            command: text(),
+            search: text(),
+            entries: None,
+            manifest: None,
         }),
         draft(Event::SearchChanged { name: text(), before: Some(text()), after: Some(text()) }),
         Draft { caller: Some(caller.into()), ..decision },
