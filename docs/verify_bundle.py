@@ -2,192 +2,163 @@
 """Checks a bundle of Bailiwick's audit log (docs/EVIDENCE.md) with Python's standard library alone.
 python3 verify_bundle.py FILE [--key VERIFIER-KEY]... [--checkpoint NOTE-FILE]...
 Exit code: 0 sound, 1 broken, 2 it could not be looked at. Shares not one line with Bailiwick."""
-import argparse, base64, hashlib, json, re, sys
+import argparse, base64, functools, hashlib, json, re, sys
 
-class Broken(Exception): "It was looked at, and does not hold."
-class Foreign(Exception): "It could not be looked at."
+class CannotLook(Exception): "Nothing is claimed about the log. Any other exception: the bundle does not hold."
 
-def need(holds, what, fault=Broken):
+def need(holds, what, fault=ValueError):
     if not holds: raise fault(what)
 
 def sha(*parts): return hashlib.sha256(b"".join(parts)).digest()
+
+def unbase64(text):
+    need(base64.b64encode(base64.b64decode(text)).decode() == text, "base64 in another spelling")
+    return base64.b64decode(text)
 
 # Ed25519 (RFC 8032, section 5.1.7). Nothing here is secret, so nothing needs to take the same time.
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, -1, P) % P
 
 def add(p, q):
-    t = D * p[0] * q[0] * p[1] * q[1]
-    return (p[0] * q[1] + p[1] * q[0]) * pow(1 + t, -1, P) % P, (p[1] * q[1] + p[0] * q[0]) * pow(1 - t, -1, P) % P
+    (a, b), (c, d) = p, q
+    t = D * a * b * c * d
+    return (a * d + b * c) * pow(1 + t, -1, P) % P, (b * d + a * c) * pow(1 - t, -1, P) % P
 
 def times(n, p):
-    if n == 0: return 0, 1
-    half = times(n // 2, add(p, p))
+    half = times(n // 2, add(p, p)) if n else (0, 1)
     return add(half, p) if n % 2 else half
 
-def point(raw):
-    y = int.from_bytes(raw, "little") % 2**255
+def point(number):
+    odd, y = divmod(number, 2**255)
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
-    x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
-    need(y < P and (x * x - square) % P == 0, "the key is not on the curve")
-    return (x if x % 2 == raw[31] >> 7 else -x % P), y
+    if x * x % P != square: x = x * pow(2, (P - 1) // 4, P) % P
+    need(y < P and x * x % P == square and x >= odd, "a key is not on the curve")
+    return (x if x % 2 == odd else P - x), y
 
-def is_signed(public, message, signature):
-    s = int.from_bytes(signature[32:], "little")
-    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
-    if len(signature) != 64 or s >= L: return False
-    base, (x, y) = point((4 * pow(5, -1, P) % P).to_bytes(32, "little")), point(public)
-    x, y = add(times(s, base), times(k, (-x % P, y)))
-    return (y | x % 2 << 255).to_bytes(32, "little") == signature[:32]
+def is_signed(key, message, signature):
+    r, s, key_number = (int.from_bytes(raw, "little") for raw in (signature[:32], signature[32:], key))
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    base, (x, y) = point(4 * pow(5, -1, P) % P), point(key_number)
+    x, y = add(times(s % L, base), times(k, (P - x, y)))
+    return len(signature) == 64 and s < L and r == x % 2 * 2**255 + y
 
-# Keys and notes (C2SP signed-note, tlog-checkpoint). A key signs for every epoch of its log.
-def b64(text):
-    try: raw = base64.b64decode(text, validate=True)
-    except ValueError: raise Broken("this is not base64")
-    need(base64.b64encode(raw).decode() == text, "base64 in another spelling")
-    return raw
-
+# Keys and checkpoints (C2SP signed-note, tlog-checkpoint). A key signs for every epoch of its log.
 def key_id(name, key): return sha(name.encode(), b"\n", key)[:4]
 
-def public(verifier):
-    """Name and key in a verifier key; None if it is none."""
-    parts = re.fullmatch(r"([^\s+\x00-\x1f\x7f-\x9f]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", verifier)
-    try: key = b64(parts[3] if parts else "")
-    except Broken: return None
-    return (parts[1], key) if len(key) == 33 and key[0] == 1 and parts[2] == key_id(parts[1], key).hex() else None
+def public(verifier, log):
+    """The key in a verifier key of the log, its algorithm before it; nothing if it is no such thing."""
+    try: key = unbase64(verifier.split("+", 2)[-1])
+    except ValueError: return None
+    is_ours = verifier.startswith(f"{log}+{key_id(log, key).hex()}+")
+    return key if is_ours and len(key) == 33 and key[0] == 1 else None
 
 class Note:
-    def __init__(self, text, log):
-        """A checkpoint of the log, whoever signed it."""
-        parts = re.fullmatch("((.+)\n(0|[1-9][0-9]{0,18})\n(.+)\n(?:.+\n)*)\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)", text)
-        need(parts and len(text.encode()) <= 65536 and not re.search(r"[\x00-\x09\x0b-\x1f]", text), "a malformed note")
-        epoch = re.fullmatch(re.escape(log) + "(?:/epoch-([1-9][0-9]*))?", parts[2])
-        self.body, self.name, self.size, self.root = parts[1].encode(), parts[2], int(parts[3]), b64(parts[4])
-        need(epoch and len(self.root) == 32, "this is no checkpoint of the log")
-        self.epoch, self.lines = int(epoch[1] or 0), [line.split(" ")[1:] for line in parts[5].splitlines()]
-        self.lines = [(name, b64(raw)) for name, raw in self.lines]
-        need(all(len(raw) >= 4 for _, raw in self.lines), "a malformed note")
+    """A checkpoint of the log, whoever signed it."""
+    def __init__(self, note, log):
+        parts = re.fullmatch("((.+)\n(0|[1-9][0-9]*)\n(.+)\n(?:.+\n)*)\n((?:\u2014 [^\0- ]+ [^\0- ]+\n)+)", note)
+        need(parts, "a malformed checkpoint")
+        self.text, self.name, self.size, self.root = parts[1].encode(), parts[2], int(parts[3]), unbase64(parts[4])
+        lines = [line.split(" ") for line in parts[5][:-1].split("\n")]
+        self.signatures = [(name, unbase64(raw)) for _, name, raw in lines]
+        self.epoch = int(self.name[len(log + "/epoch-"):] or 0)
+        need(self.name == (f"{log}/epoch-{self.epoch}" if self.epoch else log), "a checkpoint of another log")
 
-    def signers(self, verifiers):
+    def signers(self, keys):
         """Those of the keys that signed it, of which there must be one."""
-        found = []
-        for verifier in verifiers:
-            name, key = public(verifier)
-            name = self.name if re.fullmatch(re.escape(name) + "/epoch-[1-9][0-9]*", self.name) else name
-            mine = [raw[4:] for at, raw in self.lines if at == name and raw[:4] == key_id(name, key)]
-            if mine and all(is_signed(key[1:], self.body, raw) for raw in mine): found.append(verifier)
-        need(found, "no signature by a known key")
+        found = [verifier for verifier, key in keys.items() for name, raw in self.signatures
+                 if (name, raw[:4]) == (self.name, key_id(name, key)) and is_signed(key[1:], self.text, raw[4:])]
+        need(found, "a checkpoint that no known key has signed")
         return found
 
-# The tree (RFC 6962, section 2.1), from left to right, as the roots of its complete subtrees.
-class Tree:
-    size, nodes = 0, ()
+class Walk:
+    """Over the tree (RFC 6962, section 2.1) from left to right, as the subtrees that are complete: leaves, and root."""
+    def __init__(self): self.size, self.subtrees = 0, []
 
-    def add(self, height, node):
-        at, nodes = self.size >> height, list(self.nodes)
-        while at & 1: node, at = sha(b"\1", nodes.pop(), node), at >> 1
-        self.nodes, self.size = nodes + [node], self.size + (1 << height)
+    def cover(self, start, end, hashes):
+        need(start == self.size < end, "a line at another's place")
+        for node in hashes:  # Each is over as many leaves as its place and the end allow.
+            leaves = min(self.size & -self.size or end, 1 << (end - self.size).bit_length() - 1)
+            self.size += leaves
+            while self.subtrees and self.subtrees[-1][0] == leaves:
+                leaves, node = leaves * 2, sha(b"\1", self.subtrees.pop()[1], node)
+            self.subtrees.append((leaves, node))
+        need(self.size == end, "another number of hashes than it takes")
 
     def root(self):
-        root = self.nodes[-1] if self.nodes else sha()
-        for left in self.nodes[-2::-1]: root = sha(b"\1", left, root)
-        return root
+        roots = [root for _, root in reversed(self.subtrees)] or [sha()]
+        return functools.reduce(lambda right, left: sha(b"\1", left, right), roots)
 
-    def skip(self, start, end, hashes):
-        need(start == self.size and start < end < 2**63, "what is skipped does not begin where the walk is")
-        for node in hashes:
-            need(self.size < end, "what is skipped has another number of hashes")
-            fits = (end - self.size).bit_length() - 1
-            self.add(min(fits, (self.size & -self.size).bit_length() - 1) if self.size else fits, node)
-        need(self.size == end, "what is skipped has another number of hashes")
+# The lines: nothing in them has two readings.
+MEMBERS = {"bundle": {"version": int, "origin": str, "keys": list, "checkpoint": str}, "checkpoint": {"note": str},
+           "skipped": {"from": int, "until": int, "hashes": list}, "entry": {"index": int, "leaf": str},
+           "text": {"kind": str, "sha256": str, "body": str}}
 
-# The lines. What an entry says is believed because its bytes lead to the root; only the lines themselves are strict.
-def members(pairs):
-    need(len(dict(pairs)) == len(pairs), "a member is there twice", Foreign)
+def once(pairs):
+    need(len(dict(pairs)) == len(pairs), "a member is there twice")
     return dict(pairs)
 
-SHAPES = {"bundle": {"version": int, "origin": str, "keys": [str], "checkpoint": str}, "checkpoint": {"note": str},
-          "skipped": {"from": int, "until": int, "hashes": [bytes]}, "entry": {"index": int, "leaf": str},
-          "text": {"kind": str, "sha256": bytes, "body": str}}
-
-def shaped(value, shape):
-    if type(value) is list and type(shape) is list: return [shaped(item, shape[0]) for item in value]
-    if shape is bytes and re.fullmatch("[0-9a-f]{64}", value if type(value) is str else ""): return bytes.fromhex(value)
-    need(type(value) is shape and (shape is str or value >= 0), "a line of another shape", Foreign)
-    return value
-
 def lines(file):
-    for line in iter(lambda: file.readline(2**26), b""):
-        try: (kind, value), = json.loads(line.decode("utf-8"), object_pairs_hook=members).items()
-        except (ValueError, AttributeError, RecursionError): raise Foreign("this is no line of a bundle")
-        need(type(value) is dict and set(value) == set(SHAPES.get(kind, ())), "no line of a bundle", Foreign)
-        yield kind, [shaped(value[name], shape) for name, shape in SHAPES[kind].items()]
-
-def event_of(leaf):
-    try: event = json.loads(leaf[1:]).get("event")
-    except (ValueError, AttributeError, RecursionError): raise Broken("this is no entry")
-    need(leaf[0] == "\x01", "the entry is not of a known version")
-    return event if type(event) is dict else {}
-
-def named_texts(event):
-    versions = [version for version in (event.get("policy"), event.get("before")) if isinstance(version, dict)]
-    return {(kind, version[kind]) for version in versions for kind in ("entities", "policies", "schema")
-            if isinstance(version.get(kind), str)}
+    for line in file:
+        try:
+            (kind, body), = json.loads(line.decode(), object_pairs_hook=once).items()
+            need({name: type(value) for name, value in body.items()} == MEMBERS[kind], "other members")
+            for text in [*body.get("hashes", ()), body.get("sha256", "0" * 64)]:
+                need(re.fullmatch("[0-9a-f]{64}", text), "a hash in another spelling")
+        except Exception as fault: raise CannotLook(f"this is no line of a bundle: {fault!r}")
+        yield kind, [body[name] for name in MEMBERS[kind]]
 
 def check(file, given, kept):
-    rest, tree, entries, texts, named = lines(file), Tree(), 0, set(), set()
+    rest = lines(file)
     kind, header = next(rest, (None, None))
-    need(kind == "bundle" and header[0] == 1, "not a bundle of version 1", Foreign)
-    log, in_file, signed = header[1], [key for key in header[2] if public(key)], Note(header[3], header[1])
-    kept, roots, notes, rotated, cuts = [Note(note, log) for note in kept], {0: tree.root()}, [], [], []
-    counts, known = {*(given or in_file)}, dict.fromkeys([*given, *in_file])
-
-    def confirm(note):
-        """A key that signed the entry that names the next vouches for it, if it counts itself."""
-        by = note.signers(known)
-        for old, new in rotated:
-            if old in by and old in counts: counts.add(new)
-        return by
-
+    need(kind == "bundle" and header[0] == 1, "this is no bundle of version 1", CannotLook)
+    _, log, in_file, note = header
+    signed, kept, walk, roots, entries = Note(note, log), [Note(note, log) for note in kept], Walk(), {0: sha()}, 0
+    texts, named, notes, rotations, cuts = set(), set(), [], [], []
     for kind, value in rest:
-        need(kind != "bundle", "a second header")
-        if kind == "skipped": tree.skip(*value)
-        elif kind == "text":
-            text = value[0], value[1].hex()
-            need(sha(value[2].encode()) == value[1] and text not in texts, "a text has another hash, or is there twice")
-            texts.add(text)
+        if kind == "entry":
+            index, leaf = value
+            entry, entries = json.loads(leaf[1:]), entries + 1
+            canonical = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+            need(leaf == "\1" + canonical, "an entry of no known version, or in another spelling")
+            event = entry["event"]
+            walk.cover(index, index + 1, [sha(b"\0", leaf.encode())])
+            if event["kind"] == "key-rotated": rotations.append((index, event["retired"], event["active"]))
+            if event["kind"] == "epoch-began" and event["size"] == index: cuts.append(event)
+            for rules in filter(lambda it: type(it) is dict, (event.get("policy"), event.get("before"))):
+                named |= {(of, rules[of]) for of in ("entities", "policies", "schema") if type(rules.get(of)) is str}
+        elif kind == "skipped":
+            walk.cover(value[0], value[1], map(bytes.fromhex, value[2]))
         elif kind == "checkpoint":
             notes.append(Note(value[0], log))
-            need((notes[-1].size, notes[-1].root) == (tree.size, tree.root()), "a checkpoint of something else")
-            confirm(notes[-1])
+            need((notes[-1].size, notes[-1].root) == (walk.size, walk.root()), "a checkpoint of something else")
         else:
-            event = event_of(value[1])
-            need(value[0] == tree.size, "an entry stands at another's place")
-            if event.get("kind") == "key-rotated" and public(event["retired"]) and public(event["active"]):
-                rotated.append((event["retired"], event["active"]))
-                known.update(dict.fromkeys(rotated[-1]))
-            if event.get("kind") == "epoch-began" and event["size"] == tree.size: cuts.append(event)
-            named, entries = named | named_texts(event), entries + 1
-            tree.add(0, sha(b"\0", value[1].encode()))
-        if any(note.size == tree.size for note in kept): roots[tree.size] = tree.root()
-    need(signed.size == tree.size, f"its lines cover {tree.size} entries, {signed.size} were signed")
-    need(signed.root == tree.root(), "its entries and hashes do not come to the root that was signed")
+            need(kind == "text", "a second header")
+            of, name, body = value
+            need(sha(body.encode()).hex() == name and (of, name) not in texts, "a text has another hash, or is twice")
+            texts.add((of, name))
+        if any(note.size == walk.size for note in kept): roots[walk.size] = walk.root()
+    need(walk.size == signed.size, f"its lines cover {walk.size} entries, {signed.size} were signed")
+    need(walk.root() == signed.root, "its entries and hashes do not come to the root that was signed")
     need(texts <= named, "no entry names one of the texts")
-    by = [key for key in confirm(signed) if key in counts]
-    need(by and public(by[0])[0] == log, "no key that counts has signed it")
+
+    counts = set(given or in_file)
+    known = {key: public(key, log) for key in counts.union(*(keys for _, *keys in rotations)) if public(key, log)}
+    for note in [*notes, signed]:  # Whoever signs over the entry that names the next key vouches for it.
+        by = note.signers(known)
+        for index, old, new in rotations:
+            if index < note.size and old in by and old in counts: counts.add(new)
+    by, silent = [key for key in by if key in counts], False
+    need(by, "no key that counts has signed it")
     for note in kept:
         note.signers(known)
         cut = next((cut for cut in cuts if note.epoch < cut["epoch"] <= signed.epoch), None)
-        end = (cut["published_size"], cut["published_root"]) if cut else (0, "")
-        if roots.get(note.size) == note.root: notes.append(note)
-        elif note.size < end[0] or (note.size, note.root.hex()) == end:
-            roots[note.size] = None  # It is lost, and somebody has accepted that.
-        else: need(note.size not in roots, "it does not continue a kept checkpoint: a fork")
-    for old, new in reversed(rotated):
-        if new in counts: counts.add(old)
-    need(all(counts & {*note.signers(known)} for note in notes), "no key that counts has signed one of its checkpoints")
-    need(all(note.size in roots for note in kept), "it says nothing about a kept checkpoint", Foreign)
+        lost = cut and (note.size < cut["published_size"] or
+                        (note.size, note.root.hex()) == (cut["published_size"], cut["published_root"]))
+        need(lost or roots.get(note.size, note.root) == note.root, "it does not continue a kept checkpoint: a fork")
+        silent |= not lost and note.size not in roots
+    need(not silent, "it says nothing about a kept checkpoint", CannotLook)
+
     print(f"sound: {entries} entries of {log}\n  log          {signed.size} entries, root {signed.root.hex()}")
     print(f"  rules        {len(texts)} of the {len(named)} texts that the entries name are here, unchanged")
     for cut in cuts: print("  epoch {epoch}      from entry {size}, accepted by {by!a}: {why!a}".format(**cut))
@@ -200,11 +171,11 @@ def main(arguments):
     for option in ("--key", "--checkpoint"): parser.add_argument(option, action="append", default=[])
     options = parser.parse_args(arguments)
     try:
-        need(all(map(public, options.key)), "--key: this is not a verifier key", Foreign)
+        need(all(public(key, key.split("+")[0]) for key in options.key), "--key: this is no verifier key", CannotLook)
         kept = [open(path, encoding="utf-8", newline="").read().rstrip("\n") + "\n" for path in options.checkpoint]
         with open(options.file, "rb") as file: check(file, options.key, kept)
-    except Broken as fault: return print(f"broken: {fault}") or 1
-    except (Foreign, OSError, UnicodeDecodeError) as fault: return print(f"could not look: {fault}", file=sys.stderr) or 2
+    except (CannotLook, OSError) as fault: return print(f"could not look: {fault}", file=sys.stderr) or 2
+    except Exception as fault: return print(f"broken: {fault!r}") or 1
     return 0
 
 if __name__ == "__main__": sys.exit(main(sys.argv[1:]))

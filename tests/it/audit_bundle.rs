@@ -3,7 +3,11 @@
 
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use bailiwick::{
     audit::{
@@ -134,7 +138,10 @@ pub fn agree(table: &[(String, Vec<u8>, Option<i32>)], key: &Verifier, folder: &
     for (nth, (_, bytes, _)) in table.iter().enumerate() {
         std::fs::write(folder.join(nth.to_string()), bytes).unwrap();
     }
-    let theirs = python_all(folder, table.len(), key);
+    let call =
+        |nth: usize| [folder.join(nth.to_string()).to_str().unwrap().to_owned(), "--key".into(), key.to_string()];
+    let calls: Vec<_> = (0..table.len()).map(|nth| call(nth).to_vec()).collect();
+    let theirs = verdicts_of_python(&calls);
     let mut unseen = 0;
     for ((what, bytes, expected), theirs) in table.iter().zip(theirs) {
         let ours = ours(bytes, key);
@@ -325,18 +332,17 @@ pub fn python(arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(text).unwrap())
 }
 
-/// Its verdicts on the files `0` to `count` in a folder, in one process.
-fn python_all(folder: &Path, count: usize, key: &Verifier) -> Vec<i32> {
-    let code = "import sys, contextlib, functools, io\nimport verify_bundle as v\ncodes = []\nv.is_signed = functools.lru_cache(None)(v.is_signed)\nfor n in range(int(sys.argv[2])):\n \
+/// Its exit codes for these calls, in one process.
+pub fn verdicts_of_python(calls: &[Vec<String>]) -> Vec<i32> {
+    let code = "import sys, contextlib, functools, io, json\nimport verify_bundle as v\ncodes = []\n\
+                v.is_signed = functools.lru_cache(None)(v.is_signed)\nfor call in json.load(sys.stdin):\n \
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n  \
-                codes.append(v.main([f'{sys.argv[1]}/{n}', '--key', sys.argv[3]]))\nprint(*codes)";
-    let output = Command::new("python3")
-        .args(["-B", "-c", code])
-        .arg(folder)
-        .args([count.to_string(), key.to_string()])
-        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/docs"))
-        .output()
-        .unwrap();
+                codes.append(v.main(call))\nprint(*codes)";
+    let mut command = Command::new("python3");
+    command.args(["-B", "-c", code]).env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/docs"));
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    serde_json::to_writer(process.stdin.take().unwrap(), calls).unwrap();
+    let output = process.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().split_whitespace().map(|code| code.parse().unwrap()).collect()
 }
