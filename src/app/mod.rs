@@ -56,7 +56,7 @@ pub enum StartFault {
     #[error(transparent)]
     Access(#[from] AccessFault),
     /// The keys.
-    #[error("{0}. If there are no keys yet, run `bailiwick key init`")]
+    #[error("{0}. `bailiwick key init` makes the first keys, and says what to do if they are lost")]
     Credential(#[from] CredentialFault),
     /// Sign-in.
     #[error(transparent)]

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret as _;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::StartFault;
 use crate::{
@@ -28,8 +28,18 @@ pub(crate) async fn signers(
     now: Timestamp,
 ) -> Result<Signers, StartFault> {
     let mut db = pool.acquire().await.map_err(StoreFault::from)?;
-    let keys = keys::checkpoints(&mut db, wrapping, now).await?;
-    let retired = keys::retired_checkpoints(&mut db, wrapping, now).await?;
+    signers_in(settings, &mut db, wrapping, now).await
+}
+
+/// The same, over one connection: as its transaction sees them.
+pub(crate) async fn signers_in(
+    settings: &Settings,
+    db: &mut PgConnection,
+    wrapping: &Wrapping,
+    now: Timestamp,
+) -> Result<Signers, StartFault> {
+    let keys = keys::checkpoints(&mut *db, wrapping, now).await?;
+    let retired = keys::retired_checkpoints(db, wrapping, now).await?;
     let retired = retired.iter().map(|key| signer(settings, key)).collect::<Result<Vec<_>, _>>()?;
     let mut signers = keys.iter().map(|key| signer(settings, key)).collect::<Result<Vec<_>, _>>()?.into_iter();
     let active = signers.next().ok_or(CredentialFault::NoKey("checkpoint"))?;

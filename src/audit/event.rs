@@ -190,6 +190,10 @@ pub enum Event {
         by: String,
         /// Why.
         why: String,
+        /// The verifier key that signs from here on (C2SP signed-note), when those before it are lost: nobody vouches for
+        /// it, and nothing that was published is given up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// Checkpoints are signed with another key from here on; the retired one vouches for this entry.
     KeyRotated {

@@ -9,19 +9,17 @@ use std::{fmt, sync::Arc};
 use sqlx::PgConnection;
 
 use super::{
-    Draft, Entry, Event, LogFault, Signed, Signers,
+    Entry, Event, LogFault, Signed, Signers, beginning,
     checkpoint::{Checkpoint, name_in_epoch},
-    entry::Salt,
     position::{Astray, Position},
     proof::{ProofFault, consistency},
     published::Published,
     shared::Shared,
     tree::{Hash, continues, leaf_hash},
-    unstamped::Unstamped,
 };
 use crate::{
-    model::{BatchId, BrokerId, Clock, Entropy},
-    store::{StoreFault, checkpoint, entry, epoch, head, tile},
+    model::{BatchId, Clock, Entropy},
+    store::{StoreFault, entry, epoch, head, tile},
 };
 
 /// The database and what was published of it, where the one does not continue the other.
@@ -94,7 +92,11 @@ pub(super) async fn expect_own_epoch(
     if position.epoch == 0 || is_signed(db, position, 0, signers).await? {
         return Ok(());
     }
-    let what = format!("it claims to be in epoch {}, which no key of this broker has signed", position.epoch);
+    let what = format!(
+        "it claims to be in epoch {}, which no key of this broker has signed. If the keys that did are lost for good, \
+         `bailiwick key init --lost` lets it go on",
+        position.epoch
+    );
     Err(LogFault::Broken(what))
 }
 
@@ -240,51 +242,14 @@ pub async fn accept(db: &mut PgConnection, acceptance: &Acceptance<'_>) -> Resul
         published_root: hex::encode(published.checkpoint.root),
         by: acceptance.by.to_owned(),
         why: acceptance.why.to_owned(),
+        key: None,
     };
-    let (kind, broker) = (event.kind(), BrokerId::random(entropy));
-    let draft = Draft { caller: None, event, happened_at: now, request: None };
-    let entry = Unstamped::of(draft, broker, Salt(entropy.bytes())).map_err(|_| AcceptFault::Unfit)?;
-    let recorded_at = now.max(position.recorded_at);
-    let leaf = entry.leaf(recorded_at);
-    let (mut tree, mut complete) = (position.tree, Vec::new());
-    let hash = leaf_hash(&leaf);
-    tree.append(hash, &mut complete);
-    let (size, root) = (tree.size(), tree.root());
-    let tiles = complete.into_iter().map(|tile| (tile.level, tile.index, tile.hashes.concat())).collect();
-    let beginning = epoch::Beginning {
-        epoch,
-        after: fork.epoch,
-        size: fork.size,
-        batch: BatchId::random(entropy),
-        broker,
-        recorded_at,
-        root,
-        edge: tree.edge().to_bytes(),
-        hash,
-        leaf,
-        moment: now,
-        kind,
-        tiles,
-    };
-    entry::ensure_partitions(&mut *db, recorded_at).await?;
-    if !epoch::begin(&mut *db, &beginning).await? {
-        return Err(AcceptFault::Moved);
-    }
-    let signed = Signed { epoch, size, root, note: signers.sign(epoch, size, root), at: now };
-    let row = checkpoint::Checkpoint {
-        epoch,
-        size,
-        key: signers.active().key(),
-        root: root.to_vec(),
-        note: signed.note.clone(),
-        signed_at: now,
-    };
-    checkpoint::insert(&mut *db, &row).await?;
-    Ok(signed)
+    let begun = beginning::write(&mut *db, position, (epoch, event), (now, entropy)).await?;
+    Ok(begun.sign(db, signers, now).await?)
 }
 
 /// Nothing may lie beyond the head that the log is to go on from.
-async fn expect_whole(db: &mut PgConnection, size: u64) -> Result<(), AcceptFault> {
+pub(super) async fn expect_whole(db: &mut PgConnection, size: u64) -> Result<(), AcceptFault> {
     let (last, _) = entry::extent(&mut *db).await?;
     if last.is_some_and(|last| last >= size) {
         return Err(AcceptFault::Leftover("entries"));

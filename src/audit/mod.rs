@@ -4,6 +4,7 @@
 
 pub mod archive;
 mod asker;
+mod beginning;
 pub mod bundle;
 pub mod canonical;
 mod change;
@@ -16,6 +17,7 @@ pub mod export;
 pub mod fork;
 mod gap;
 mod log;
+pub mod lost_keys;
 mod pieces;
 mod position;
 pub mod proof;

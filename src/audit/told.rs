@@ -146,7 +146,10 @@ fn why(event: &Event) -> String {
         }
         Event::PolicyLoaded { rules, .. } => format!("{rules} rules"),
         Event::PolicyRejected { errors } => errors.first().cloned().unwrap_or_default(),
-        Event::EpochBegan { epoch, by, why, .. } => format!("epoch {epoch}, by {by}: {why}"),
+        Event::EpochBegan { epoch, by, why, key, .. } => {
+            let lost = if key.is_some() { ", with new keys" } else { "" };
+            format!("epoch {epoch}{lost}, by {by}: {why}")
+        }
         Event::KeyRotated { active, .. } => active.clone(),
         Event::Archived { from, until, file, .. } => format!("{from} to {until}, {file}"),
         Event::SearchChanged { name, before, after } => match (before, after) {

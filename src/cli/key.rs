@@ -1,16 +1,13 @@
 //! `bailiwick key`: makes the broker's own keys, and shows their public halves.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+mod init;
+
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand, ValueEnum};
+
+use init::Init;
 
 use super::{CliFault, ConfigFile, Ending, invite::open_log, migrate::connect_up_to_date, output};
 use crate::{
@@ -20,7 +17,7 @@ use crate::{
         Wrapping,
         keys::{self, Inventory},
     },
-    model::{Clock as _, Entropy, SystemClock, SystemEntropy},
+    model::{Clock as _, SystemClock, SystemEntropy},
     shipping::CheckpointFile,
     store::key::{self, KeyPurpose},
 };
@@ -32,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
     /// Make what is missing: the wrapping key's file, then the keys in the database that it wraps
-    Init(ConfigFile),
+    #[command(after_help = "Example, when the wrapping key and all its backups are gone:\n  \
+                            bailiwick key init --lost --by 'Ada Lovelace' --why 'the host burnt, and the safe with it'")]
+    Init(Init),
     /// Show the public halves: the certificate authority, and the keys that check the log's checkpoints
     Show(ConfigFile),
     /// Replace a key by a new one, for which the old one vouches
@@ -62,36 +61,13 @@ enum Rotated {
 impl Key {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         match self {
-            Self::Init(config) => init(&config).await,
+            Self::Init(command) => command.run().await,
             Self::Show(config) => show(&config).await,
             Self::Rotate(rotate) => match rotate.purpose {
                 Rotated::Checkpoint => rotate.checkpoint().await,
             },
         }
     }
-}
-
-async fn init(config: &ConfigFile) -> Result<Ending, CliFault> {
-    let settings = config.load_before_keys()?;
-    let path = settings.keys.wrapping_key_file.path();
-    let made = make_wrapping_key(path, &SystemEntropy);
-    if made.map_err(|fault| CliFault::failed(format!("{}: {fault}", path.display())))? {
-        output::remark(format_args!("made {}", path.display()));
-        output::remark("Back it up with the database: neither is worth anything without the other.");
-    }
-    let pool = connect_up_to_date(&settings.database).await?;
-    let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
-    let mut change = pool.begin().await.map_err(CliFault::failed)?;
-    let inventory = keys::init(&mut change, &wrapping, settings.portal.host(), SystemClock.now(), &SystemEntropy)
-        .await
-        .map_err(CliFault::failed)?;
-    change.commit().await.map_err(CliFault::failed)?;
-    output::remark(if inventory.made {
-        "made the keys that were missing"
-    } else {
-        "there are keys already; nothing changed"
-    });
-    print(&settings, &inventory)
 }
 
 async fn show(config: &ConfigFile) -> Result<Ending, CliFault> {
@@ -190,46 +166,14 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----", lines.join("\n"))
 }
 
-/// Writes 32 random bytes, where there is no file yet. False: there is one, and it stays.
-fn make_wrapping_key(path: &Path, entropy: &dyn Entropy) -> io::Result<bool> {
-    let key: [u8; 32] = entropy.bytes();
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => file,
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        Err(fault) => return Err(fault),
-    };
-    writeln!(file, "{}", STANDARD.encode(key))?;
-    file.sync_all()?;
-    // The name must survive a crash as well: keys that are wrapped with it are about to be stored.
-    path.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
-
     use super::*;
-    use crate::model::SeededEntropy;
 
     #[test]
     fn pem_has_lines_of_64() {
         let text = pem("X", &[0; 50]);
         let lengths: Vec<usize> = text.lines().map(str::len).collect();
         assert_eq!(lengths, [17, 64, 4, 15]);
-    }
-
-    #[test]
-    fn a_wrapping_key_is_made_once_and_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("wrapping.key");
-        assert!(make_wrapping_key(&path, &SeededEntropy::new(1)).unwrap());
-        let first = fs::read_to_string(&path).unwrap();
-        assert_eq!(STANDARD.decode(first.trim_end()).unwrap().len(), 32);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!make_wrapping_key(&path, &SeededEntropy::new(2)).unwrap());
-        assert_eq!(fs::read_to_string(&path).unwrap(), first);
     }
 }

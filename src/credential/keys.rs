@@ -56,6 +56,20 @@ pub async fn init(
     Ok(Inventory { made, ..show(db, wrapping).await? })
 }
 
+/// Gives up the keys that there are, because what wraps them is lost, and makes new ones.
+pub async fn replace_lost(
+    db: &mut PgConnection,
+    wrapping: &Wrapping,
+    name: &str,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Inventory, CredentialFault> {
+    for purpose in [KeyPurpose::Authority, KeyPurpose::Checkpoint] {
+        key::give_up(&mut *db, purpose, now).await?;
+    }
+    init(db, wrapping, name, now, entropy).await
+}
+
 /// The keys that exist; every one of them is opened.
 pub async fn show(db: &mut PgConnection, wrapping: &Wrapping) -> Result<Inventory, CredentialFault> {
     let authority = authority::Authority::load(&mut *db, wrapping).await?;

@@ -140,6 +140,7 @@ fn badge(event: &Event) -> (String, &'static str) {
         },
         Event::Refused { .. } | Event::Refusals { .. } => ("refused", "no"),
         Event::Gap { .. } => ("gap", "no"),
+        Event::EpochBegan { key: Some(_), .. } => ("keys lost", "no"),
         Event::EpochBegan { .. } => ("fork accepted", "no"),
         Event::PolicyRejected { .. } => ("rules rejected", "no"),
         Event::SignIn { fault: Some(_), .. } => ("sign-in failed", "no"),
@@ -181,6 +182,9 @@ fn asked(event: &Event) -> String {
         Event::Invited { person, .. } => format!("{} may register a first passkey", display(person)),
         Event::PolicyLoaded { rules, .. } => format!("{} put in force", words::plural(*rules, "rule")),
         Event::PolicyRejected { errors } => errors.first().cloned().unwrap_or_default(),
+        Event::EpochBegan { epoch, size, by, why, key: Some(_), .. } => {
+            format!("{by} made new keys: epoch {epoch} goes on from {}: {why}", words::entries(*size))
+        }
         Event::EpochBegan { epoch, size, by, why, .. } => {
             format!("{by} accepted a fork: epoch {epoch} goes on from {}: {why}", words::entries(*size))
         }

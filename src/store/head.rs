@@ -63,6 +63,11 @@ pub async fn begin_log(
     Ok(found)
 }
 
+/// Whether the log has any entry, archived ones among them.
+pub async fn has_entries(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
+    Ok(sqlx::query_scalar("select exists (select from head where size > 0)").fetch_one(db).await?)
+}
+
 /// The newest head.
 pub async fn newest(db: impl PgExecutor<'_>) -> Result<Head, StoreFault> {
     let row: Option<HeadRow> = sqlx::query_as(

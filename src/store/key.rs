@@ -120,6 +120,26 @@ pub async fn retire(db: impl PgExecutor<'_>, id: Uuid, now: Timestamp, until: Ti
     expect_rows("an active key is retired", 1, done.rows_affected())
 }
 
+/// Gives up every key for a purpose, those that sign along included: none of them signs any more.
+pub async fn give_up(db: impl PgExecutor<'_>, purpose: KeyPurpose, now: Timestamp) -> Result<(), StoreFault> {
+    sqlx::query(
+        "update key
+            set state = 'retired', retired_at = coalesce(retired_at, $2), signs_until = null
+          where purpose = $1
+            and state <> 'retired'",
+    )
+    .bind(purpose.as_str())
+    .bind(now.to_datetime())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether there is any key, whatever its state.
+pub async fn any(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
+    Ok(sqlx::query_scalar("select exists (select from key)").fetch_one(db).await?)
+}
+
 /// The public halves of all keys for a purpose, whatever their state: for checking what they signed.
 pub async fn publics(db: impl PgExecutor<'_>, purpose: KeyPurpose) -> Result<Vec<Vec<u8>>, StoreFault> {
     let rows: Vec<(Vec<u8>,)> = sqlx::query_as("select public from key where purpose = $1 order by created_at, id")

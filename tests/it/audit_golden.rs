@@ -198,6 +198,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             published_root: root(),
             by: "ada".into(),
             why: "restored from a backup".into(),
+            key: None,
         },
         Event::KeyRotated { retired: "log+1a2b3c4d+AQ".into(), active: "log+5e6f7a8b+AQ".into() },
         Event::Archived { from: 0, until: 7, file: "entry_2026_01.bundle".into(), sha256: root() },
@@ -234,6 +235,16 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             search: String::new(),
             entries: None,
             manifest: None,
+        },
+        Event::EpochBegan {
+            epoch: 2,
+            size: 7,
+            root: root(),
+            published_size: 0,
+            published_root: root(),
+            by: "ada".into(),
+            why: "the wrapping key is lost".into(),
+            key: Some("log+5e6f7a8b+AQ".into()),
         },
     ]
 }

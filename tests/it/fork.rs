@@ -191,6 +191,7 @@ fn forged(published: &Published, size: u64) -> Vec<u8> {
         published_root: hex::encode(published.checkpoint.root),
         by: "nobody".into(),
         why: "".into(),
+        key: None,
     };
     let entry = bailiwick::audit::Entry {
         broker: BrokerId::random(&SystemEntropy),

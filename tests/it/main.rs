@@ -45,6 +45,7 @@ mod identity_presented;
 mod identity_session;
 mod identity_webauthn;
 mod log_tiles;
+mod lost_keys;
 mod migrations;
 mod ocsf;
 mod operator;

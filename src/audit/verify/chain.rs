@@ -238,6 +238,7 @@ mod tests {
             published_root: hex::encode([9; 32]),
             by: "Ada".into(),
             why: "lost".into(),
+            key: None,
         }
     }
 

@@ -107,7 +107,7 @@ impl AcceptFork {
 }
 
 /// Words that say something, on one line.
-fn said(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn said(text: &str) -> Result<String, String> {
     let text = text.trim();
     match text {
         "" => Err("must not be empty".to_owned()),

@@ -35,6 +35,7 @@ use crate::{
     },
     store::key::{self, KeyPurpose},
 };
+pub(super) use accept_fork::said;
 use {
     accept_fork::AcceptFork, archive::Archive, bundle::Bundle, checkpoint::Checkpoint, collectors::Collectors,
     export::ExportLog, fields::Fields, proof::Proof, search::SearchLog, tail::Tail, verify::Verify,
@@ -160,9 +161,13 @@ async fn log_keys(db: &mut PgConnection, origin: &str) -> Result<Vec<String>, Cl
 fn cut_line(cut: &Cut) -> String {
     let Cut { epoch, size, published, by, why, .. } = cut;
     let (by, why) = (inert(by), inert(why));
-    format!(
-        "  epoch {epoch:<7}from entry {size}, accepted by {by}: {why}; {published} entries were published before that"
-    )
+    match published {
+        // Every checkpoint of no entries is continued, so this one began because keys were lost.
+        0 => format!("  epoch {epoch:<7}from entry {size}, with new keys, decided by {by}: {why}"),
+        _ => format!(
+            "  epoch {epoch:<7}from entry {size}, accepted by {by}: {why}; {published} entries were published before that"
+        ),
+    }
 }
 
 /// Coloured where the answer goes to a person.

@@ -237,7 +237,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "epoch-began",
-        meaning: "an operator accepted that the database is not what was published",
+        meaning: "an operator accepted that the database is not what was published, or that the keys are lost",
         class: EntityManagement,
         activities: &[does(3, "Update")],
         entity: "audit log",
@@ -249,6 +249,7 @@ pub const KINDS: &[Kind] = &[
             field("published_root", Hex, "the root that was published", "unmapped.published_root"),
             field("by", Text, "who accepted it", "unmapped.by"),
             field("why", Text, "why", "comment"),
+            field("key", Text, "the verifier key that signs from here on, when those before it are lost", "entity.uid"),
         ],
     },
     Kind {
