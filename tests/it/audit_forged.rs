@@ -198,7 +198,7 @@ impl Story {
     fn began(self, epoch: u64, size: u64, published_size: u64) -> Self {
         let (root, published_root) = (hex::encode(self.edge.root()), hex::encode([LOST; 32]));
         let (by, why) = ("Ada".to_owned(), "lost".to_owned());
-        self.event(Event::EpochBegan { epoch, size, root, published_size, published_root, by, why })
+        self.event(Event::EpochBegan { epoch, size, root, published_size, published_root, by, why, key: None })
     }
 
     fn event(self, event: Event) -> Self {
