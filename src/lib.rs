@@ -19,3 +19,7 @@ pub mod proxy;
 pub mod shipping;
 pub mod store;
 pub mod streams;
+
+/// For everybody who links this: entries are made by one thread and freed by another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

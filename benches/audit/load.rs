@@ -6,8 +6,8 @@ use std::{
 };
 
 use bailiwick::{
-    audit::{Limits, Log, Tasks},
-    model::{BrokerId, SystemClock, SystemEntropy, Verdict},
+    audit::{Draft, Event, Limits, Log, Tasks},
+    model::{Action, BrokerId, CanonicalPath, SystemClock, SystemEntropy, Verdict},
 };
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::{
     cpu,
     support::{
-        audit::{decision, signer},
+        audit::{decision, request, signer},
         server::Server,
     },
 };
@@ -83,9 +83,10 @@ impl Brokers {
         for caller in 0..callers {
             let log = self.running[caller % self.running.len()].0.clone();
             tasks.spawn(async move {
+                let usual = decision(caller as u64, Verdict::Allow);
                 let (mut waits, mut nth) = (Vec::new(), 0);
                 while start.elapsed() < each {
-                    let draft = decision(nth << 16 | caller as u64, Verdict::Allow);
+                    let draft = again(&usual, nth << 16 | caller as u64);
                     let asked = Instant::now();
                     let receipt = log.append(draft).await.unwrap();
                     waits.push(asked.elapsed().as_micros() as u32);
@@ -101,6 +102,7 @@ impl Brokers {
         measured
     }
 
+    /// How many commits there were.
     async fn batches(&self) -> i64 {
         sqlx::query_scalar("select count(*) from head").fetch_one(&self.owner).await.unwrap()
     }
@@ -110,4 +112,13 @@ impl Brokers {
             tasks.stop(Duration::from_secs(30)).await;
         }
     }
+}
+
+/// What someone who is known asks next: for another page, under another id. A broker remembers the rest, as `usual` does.
+pub fn again(usual: &Draft, n: u64) -> Draft {
+    let mut draft = Draft { request: Some(request(n)), ..usual.clone() };
+    if let Event::Decision { action: Action::Web(web), .. } = &mut draft.event {
+        web.path = CanonicalPath::parse(&format!("/page-{n}")).unwrap();
+    }
+    draft
 }

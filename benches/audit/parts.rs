@@ -12,21 +12,22 @@ use bailiwick::{
     model::{BrokerId, Entropy, SystemEntropy, Timestamp, Verdict},
 };
 
-use super::{cpu, median, support::audit::decision};
+use super::{cpu, load::again, median, support::audit::decision};
 
 /// Measures and says them.
 pub fn measure() {
     let broker = BrokerId::random(&SystemEntropy);
     let entry = |draft: Draft| {
         let Draft { caller, event, happened_at, request } = draft;
-        let caller = caller.map(|caller| caller.to_caller());
+        let caller = caller.map(|caller| caller.to_value());
         let recorded_at = Timestamp::from_micros(1_800_000_000_000_000);
         Entry { broker, caller, event, happened_at, recorded_at, request, salt: Salt([7; 16]) }
     };
     let usual = entry(decision(7, Verdict::Allow));
     let leaf = usual.leaf().unwrap();
     println!("parts, in microseconds on one core; a leaf of {} bytes", leaf.len());
-    say("making the draft (the caller's)", || drop(black_box(decision(7, Verdict::Allow))));
+    let before = decision(7, Verdict::Allow);
+    say("making the draft (the caller's)", || drop(black_box(again(&before, 8))));
     let salt = || (&SystemEntropy as &dyn Entropy).bytes::<16>();
     say("the salt", || drop(black_box(salt().to_vec())));
     say("leaf bytes", || drop(black_box(black_box(&usual).leaf().unwrap())));

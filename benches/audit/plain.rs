@@ -144,7 +144,7 @@ fn postgres_time(at: Timestamp) -> [u8; 8] {
 
 fn row() -> Entry {
     let Draft { caller, event, happened_at, request } = decision(next() as u64, Verdict::Allow);
-    let caller = caller.map(|caller| caller.to_caller());
+    let caller = caller.map(|caller| caller.to_value());
     let salt = Salt((&SystemEntropy as &dyn bailiwick::model::Entropy).bytes());
     let broker = BrokerId::random(&SystemEntropy);
     Entry { broker, caller, event, happened_at, recorded_at: SystemClock.now(), request, salt }

@@ -119,11 +119,11 @@ impl Gate {
             }
             Verdict::StepUp => {
                 Counters::bump(&self.0.counters.step_up);
-                Err(Refusal::StepUp { decision, request })
+                Err(Refusal::StepUp { decision: decision.to_value(), request })
             }
             Verdict::Deny => {
                 Counters::bump(&self.0.counters.denied);
-                Err(Refusal::Denied { decision, request })
+                Err(Refusal::Denied { decision: decision.to_value(), request })
             }
         }
     }
@@ -146,7 +146,7 @@ impl Gate {
 
     /// What the holder of `permit` may see of the log, which they may read.
     pub fn reader(&self, permit: &Permit) -> Reader {
-        Reader::new(self.0.live.rules(), permit.standing.caller.to_caller(), permit.standing.context.clone())
+        Reader::new(self.0.live.rules(), permit.standing.caller.to_value(), permit.standing.context.clone())
     }
 
     /// The rules in force, and what is wrong with newer ones.
@@ -189,7 +189,7 @@ impl Permit {
     /// Uses the permit up: the pieces to act on, and what is owed to the log for having them.
     pub fn spend(self) -> (Caller, Action, Pending) {
         let Standing { caller, action, .. } = Standing::clone(&self.standing);
-        (caller.to_caller(), action, self.pending)
+        (caller.to_value(), action, self.pending)
     }
 
     /// The same for what is done for every request: nothing is copied.

@@ -18,7 +18,10 @@ use super::{
     slice::Slice,
 };
 use crate::{
-    audit::entry::{Entry, Event},
+    audit::{
+        Common,
+        entry::{Entry, Event},
+    },
     model::{Action, AssuranceLevel, Caller, Cause, Context, Decision, Timestamp, Verdict},
 };
 
@@ -37,17 +40,18 @@ pub fn circumstances(caller: &Caller, now: Timestamp) -> Context {
 
 /// Judges, or remembers how the same was judged before. Where the answer depends on the time, the question is remembered
 /// instead, and only the answer is thought through.
-pub fn judge(rules: &Rules, caller: &Caller, action: &Action, context: &Context) -> Decision {
+pub fn judge(rules: &Rules, caller: &Caller, action: &Action, context: &Context) -> Common<Decision> {
     let asked = match rules.remembered().recall(caller, action, context) {
         Some(Recalled::Decision(decision)) => return decision,
-        Some(Recalled::Question(asked)) => return asked.decide(rules, action, context).unwrap_or_else(unknown),
+        Some(Recalled::Question(asked)) => return asked.decide(rules, action, context).unwrap_or_else(unknown).into(),
         None => ask(rules, Breadth::Slice, caller, action),
     };
     let asked = match asked {
         Ok(asked) => asked,
-        Err(cause) => return denial(cause),
+        Err(cause) => return denial(cause).into(),
     };
-    let Ok(decision) = asked.decide(rules, action, context) else { return denial(Cause::Unknown) };
+    let Ok(decision) = asked.decide(rules, action, context) else { return denial(Cause::Unknown).into() };
+    let decision = Common::from(decision);
     rules.remembered().remember(caller, action, context, asked, &decision);
     decision
 }

@@ -95,7 +95,7 @@ impl Live {
     /// Which they are, and what is wrong with newer ones.
     pub fn state(&self) -> PolicyState {
         let rules = self.rules();
-        PolicyState { version: rules.version().clone(), rules: rules.count(), fault: self.fault().clone() }
+        PolicyState { version: rules.version().to_value(), rules: rules.count(), fault: self.fault().clone() }
     }
 
     /// Wakes whenever other rules have been put in force.
@@ -151,9 +151,9 @@ impl Live {
         let in_force = self.rules();
         let before = in_force.version();
         let event = Event::PolicyLoaded {
-            policy: rules.version().clone(),
+            policy: rules.version().to_value(),
             rules: u64::try_from(rules.count()).unwrap_or(u64::MAX),
-            before: (before != rules.version()).then(|| before.clone()),
+            before: (before != rules.version()).then(|| before.to_value()),
         };
         tracing::info!(rules = rules.count(), version = %rules.version().policies, "rules are in force");
         self.record(event).await

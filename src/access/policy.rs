@@ -22,7 +22,7 @@ use super::{
     slice::{Slice, Slices},
     source::Sources,
 };
-use crate::model::PolicyVersion;
+use crate::{audit::Common, model::PolicyVersion};
 
 /// A set of rules with the groups and the schema that belong to it.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Rules {
     schema: Schema,
     reasons: BTreeMap<String, String>,
     texts: Texts,
-    version: PolicyVersion,
+    version: Common<PolicyVersion>,
 }
 
 /// The texts that rules are built from, as they are hashed and stored.
@@ -70,18 +70,18 @@ impl Rules {
             set.add(policy.new_id(PolicyId::new(id))).map_err(|fault| unreadable("policies", &fault))?;
         }
         let entities = groups(&texts.entities, &schema).map_err(|fault| unreadable("entities", &fault))?;
-        let version = PolicyVersion {
+        let version = Common::from(PolicyVersion {
             entities: sha256(&texts.entities),
             policies: sha256(&texts.policies),
             schema: sha256(&texts.schema),
-        };
+        });
         let slices = Slices::of(&set);
         let whole = Arc::new(Slice::whole(set, entities));
         Ok(Self { whole, slices, remembered: Remembered::default(), schema, reasons, texts, version })
     }
 
     /// The hashes of the three texts.
-    pub fn version(&self) -> &PolicyVersion {
+    pub fn version(&self) -> &Common<PolicyVersion> {
         &self.version
     }
 

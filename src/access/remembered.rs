@@ -13,7 +13,10 @@ use std::{
 };
 
 use super::{judge::Asked, reads::Reads};
-use crate::model::{Action, AssuranceLevel, Attributes, Caller, Context, Decision, Identity, Scope};
+use crate::{
+    audit::Common,
+    model::{Action, AssuranceLevel, Attributes, Caller, Context, Decision, Identity, Scope},
+};
 
 /// The decisions of one set of rules.
 #[derive(Debug, Default)]
@@ -25,7 +28,7 @@ pub(super) struct Remembered {
 /// What is known of a question that comes again.
 pub(super) enum Recalled {
     /// The answer.
-    Decision(Decision),
+    Decision(Common<Decision>),
     /// What the answer is found with.
     Question(Arc<Asked>),
 }
@@ -57,7 +60,7 @@ struct Decided {
     context: Context,
     is_fresh: bool,
     reads: Reads,
-    decision: Decision,
+    decision: Common<Decision>,
 }
 
 /// Of decisions, about 1 KiB each.
@@ -86,7 +89,7 @@ impl Remembered {
         action: &Action,
         context: &Context,
         asked: Asked,
-        decision: &Decision,
+        decision: &Common<Decision>,
     ) {
         let Some(place) = self.place(caller, action) else { return };
         let reads = asked.reads();

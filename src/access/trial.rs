@@ -139,7 +139,7 @@ fn end_session_of(owner: &str) -> Action {
 }
 
 fn said(rules: &Rules, caller: &Caller, action: &Action) -> Decision {
-    judge(rules, caller, action, &circumstances(caller, NOW))
+    judge(rules, caller, action, &circumstances(caller, NOW)).to_value()
 }
 
 fn verdict(rules: &Rules, caller: &Caller, action: &Action) -> Verdict {

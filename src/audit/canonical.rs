@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser};
 
 use members::Members;
-pub(super) use object::write_object;
+pub(super) use object::{Object, write_object};
 use text::{is_escaped, text};
 
 /// Why bytes are not canonical, or a value has no canonical form.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Common;
 use crate::model::{
     Action, BrokerId, ClusterName, Context, CredentialId, Decision, Identity, LoginId, PasskeyId, PolicyVersion,
     ProviderName, Reach, ReadingId, StreamId, Timestamp,
@@ -20,9 +21,9 @@ pub enum Event {
         /// What else the rules could read.
         context: Context,
         /// What they said.
-        decision: Decision,
+        decision: Common<Decision>,
         /// Which rules they were.
-        policy: PolicyVersion,
+        policy: Common<PolicyVersion>,
     },
     /// The response of a forwarded request has ended.
     Outcome {

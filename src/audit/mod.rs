@@ -3,13 +3,13 @@
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
 pub mod archive;
-mod asker;
 mod beginning;
 pub mod bundle;
 pub mod canonical;
 mod change;
 pub mod checkpoint;
 mod columns;
+mod common;
 pub mod cosignature;
 pub mod entry;
 mod event;
@@ -39,8 +39,8 @@ mod unstamped;
 pub mod verify;
 mod writer;
 
-pub use asker::Asker;
 pub use columns::{printable, summary};
+pub use common::{Asker, Common};
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
 pub use log::{Changing, Health, Limits, Log, State};
 pub use reading::{follow_readings, record_readings};

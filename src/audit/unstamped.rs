@@ -3,7 +3,7 @@
 
 use super::{
     Asker, Draft, Event,
-    canonical::{CanonicalFault, write_object},
+    canonical::{CanonicalFault, Object, write_object},
     entry::{Columns, Salt, USUAL_LENGTH, VERSION},
 };
 use crate::model::{BrokerId, RequestId, Timestamp};
@@ -51,7 +51,7 @@ impl Unstamped {
                 Some(caller) => entry.written("caller", caller.canonical()?),
                 None => entry.member("caller", &())?,
             }
-            entry.member("event", &event)?;
+            write_event(entry, &event)?;
             entry.member("happened_at", &happened_at)?;
             entry.member("recorded_at", &recorded_at)?;
             stamp = entry.len() - 1;
@@ -95,6 +95,19 @@ impl Unstamped {
     pub(super) const fn len(&self) -> usize {
         self.leaf.len()
     }
+}
+
+/// The event, with what its caller has in common with others as it stands.
+fn write_event(entry: &mut Object<'_, '_>, event: &Event) -> Result<(), CanonicalFault> {
+    let Event::Decision { action, context, decision, policy } = event else { return entry.member("event", event) };
+    entry.object("event", |event| {
+        event.member("action", action)?;
+        event.member("context", context)?;
+        event.written("decision", decision.canonical()?);
+        event.member("kind", "decision")?;
+        event.written("policy", policy.canonical()?);
+        Ok(())
+    })
 }
 
 #[cfg(test)]

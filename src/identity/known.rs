@@ -106,7 +106,7 @@ impl Known {
         let Found { caller, since, until } = &mut entry.found;
         if *since <= now && now < *until && parts.feed.holds(&entry.noted, &entry.hangs_on) {
             if caller.address != address {
-                *caller = Caller { address, ..caller.to_caller() }.into();
+                *caller = Caller { address, ..caller.to_value() }.into();
             }
             return Some(caller.clone());
         }

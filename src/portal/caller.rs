@@ -73,7 +73,7 @@ impl FromRequestParts<Portal> for Bearer {
         let Visitor(visit) = Visitor::from_request_parts(parts, portal).await?;
         let token = bearer(&parts.headers).ok_or(NotPresented::Nothing);
         let caller = match token {
-            Ok(token) => portal.callers.from_token(token, visit.address).await.map(|caller| caller.to_caller()),
+            Ok(token) => portal.callers.from_token(token, visit.address).await.map(|caller| caller.to_value()),
             Err(nothing) => Err(nothing),
         };
         match &caller {

@@ -103,7 +103,7 @@ impl PortalState {
         let mut standing = Standing::clone(&permit.standing());
         if let Action::Web(web) = &action {
             let scope = Scope::App { app: web.app.clone() };
-            standing.caller = Caller { scope, ..standing.caller.to_caller() }.into();
+            standing.caller = Caller { scope, ..standing.caller.to_value() }.into();
         }
         standing.action = action;
         self.gate.still_allows(&standing)

@@ -131,7 +131,7 @@ async fn a_recorded_decision_is_replayed_from_the_database_alone() {
     court.gate.ask(&alice, request, web(Method::Get, "/docs")).await.unwrap_err();
     let entry = court.entries(request).await.remove(0);
     let Event::Decision { decision, policy, .. } = &entry.event else { panic!() };
-    assert_eq!(&replay(&entry, texts(&court, policy).await).unwrap(), decision);
+    assert_eq!(*decision, replay(&entry, texts(&court, policy).await).unwrap());
 }
 
 async fn texts(court: &Court, version: &PolicyVersion) -> Texts {

@@ -298,7 +298,7 @@ async fn recorded() -> TestDb {
         hostile.identity.name = "\u{e9}\u{1f511}\u{7f}\u{1}\n\"\\\u{2028}\u{202e}<b>".into();
         draft.caller = Some(hostile.into());
         if let Event::Decision { policy, .. } = &mut draft.event {
-            policy.clone_from(&rules);
+            *policy = (&rules).into();
         }
         log.append(draft).await.unwrap();
     }

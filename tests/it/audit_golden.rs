@@ -87,7 +87,7 @@ fn number(event: &Event) -> usize {
 
 fn samples() -> Vec<Entry> {
     let policy = match decision(1, Verdict::Allow).event {
-        Event::Decision { policy, .. } => policy,
+        Event::Decision { policy, .. } => policy.to_value(),
         _ => unreachable!("it is a decision"),
     };
     let identity = caller().identity;

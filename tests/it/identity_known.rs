@@ -42,7 +42,7 @@ impl Remembering {
     }
 
     async fn ask(&self, cookie: &str) -> Result<Caller, NotPresented> {
-        self.callers.from_app_cookie(cookie, &wiki(), HOME).await.map(|caller| caller.to_caller())
+        self.callers.from_app_cookie(cookie, &wiki(), HOME).await.map(|caller| caller.to_value())
     }
 
     /// Until what was committed so far is known here.

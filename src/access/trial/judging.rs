@@ -139,7 +139,7 @@ fn a_recorded_decision_is_replayed_from_its_entry_and_texts_alone() {
             salt: Salt([7; 16]),
         };
         let stored = Entry::from_leaf(&entry.leaf().unwrap()).unwrap();
-        assert_eq!(replay(&stored, rules.texts().clone()).unwrap(), decision);
+        assert_eq!(decision, replay(&stored, rules.texts().clone()).unwrap());
         let other = Texts { policies: String::new(), ..rules.texts().clone() };
         assert!(replay(&stored, other).is_err());
     }

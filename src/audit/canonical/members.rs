@@ -47,6 +47,7 @@ impl Members {
                 return Err(CanonicalFault::Form);
             }
             self.spare.clear();
+            self.spare.reserve(out.len().saturating_sub(object.text));
             for (nth, member) in members.iter().enumerate() {
                 if nth > 0 {
                     self.spare.push(b',');

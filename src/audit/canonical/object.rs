@@ -38,6 +38,20 @@ impl Object<'_, '_> {
         self.0.writer.members.add(Cow::Borrowed(name), start..self.0.writer.out.len());
     }
 
+    /// A member that is an object itself.
+    pub(in crate::audit) fn object(
+        &mut self,
+        name: &'static str,
+        fill: impl FnOnce(&mut Object<'_, '_>) -> Result<(), CanonicalFault>,
+    ) -> Result<(), CanonicalFault> {
+        let start = self.0.name(name);
+        let mut object = Object(self.0.writer.begin(b"{", b"}"));
+        fill(&mut object)?;
+        object.0.close_object()?;
+        self.0.writer.members.add(Cow::Borrowed(name), start..self.0.writer.out.len());
+        Ok(())
+    }
+
     /// How long all that was written is.
     pub(in crate::audit) fn len(&self) -> usize {
         self.0.writer.out.len()

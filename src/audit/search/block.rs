@@ -143,29 +143,32 @@ const UNREADABLE: &str = "unreadable";
 
 /// The places of each value, so that a value that comes again costs a look and nothing else.
 #[derive(Default)]
-struct Found(HashMap<Field, HashMap<String, Bits>>);
+struct Found([HashMap<String, Bits>; Field::COUNT]);
 
 impl Found {
     fn add(&mut self, field: Field, value: &str, place: u64) {
-        let values = self.0.entry(field).or_default();
-        match values.get_mut(value) {
-            Some(bits) => bits.set(place),
-            None => values.entry(value.to_owned()).or_default().set(place),
-        }
+        self.bits(field, value, |bits| bits.set(place));
     }
 
     fn add_all(&mut self, field: Field, value: &str, places: Bits) {
         if places.is_empty() {
             return;
         }
-        let bits = self.0.entry(field).or_default().entry(value.to_owned()).or_default();
-        *bits = bits.or(places);
+        self.bits(field, value, |bits| *bits = bits.or(places));
+    }
+
+    fn bits(&mut self, field: Field, value: &str, change: impl FnOnce(&mut Bits)) {
+        let Some(values) = self.0.get_mut(field as usize) else { return };
+        match values.get_mut(value) {
+            Some(bits) => change(bits),
+            None => change(values.entry(value.to_owned()).or_default()),
+        }
     }
 
     /// Two values whose numbers collide share a posting.
     fn postings(self) -> Vec<(i64, Bits)> {
         let mut postings: HashMap<i64, Bits> = HashMap::new();
-        for (field, values) in self.0 {
+        for (field, values) in Field::ALL.into_iter().zip(self.0) {
             for (value, bits) in values {
                 let posting = postings.entry(number(field, &value)).or_default();
                 *posting = posting.or(bits);

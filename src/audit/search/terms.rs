@@ -40,6 +40,23 @@ pub(super) enum Field {
 }
 
 impl Field {
+    /// All of them, in their order.
+    pub(super) const ALL: [Self; Self::COUNT] = [
+        Self::Who,
+        Self::Name,
+        Self::What,
+        Self::Place,
+        Self::Verdict,
+        Self::Rule,
+        Self::Address,
+        Self::Credential,
+        Self::Login,
+        Self::Word,
+    ];
+
+    /// How many there are.
+    pub(super) const COUNT: usize = 10;
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Who => "who",

@@ -28,7 +28,8 @@ async fn rsyslog_gets_every_entry_as_a_message_of_rfc_5424() {
         let (log, tasks) = audit::log(&db.pool).await;
         let mut long = audit::decision(40, Verdict::Deny);
         if let bailiwick::audit::Event::Decision { decision, .. } = &mut long.event {
-            decision.reasons = vec!["\u{202e}é\r\n<13>1 - - - - - forged\u{1b}[2J ".repeat(200)];
+            let reasons = vec!["\u{202e}é\r\n<13>1 - - - - - forged\u{1b}[2J ".repeat(200)];
+            *decision = bailiwick::model::Decision { reasons, ..decision.to_value() }.into();
         }
         drop(log.append(long).await.unwrap());
         tasks.stop(std::time::Duration::from_secs(10)).await;

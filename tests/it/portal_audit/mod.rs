@@ -310,7 +310,10 @@ async fn what_an_attacker_wrote_is_inert_on_every_page() {
     (caller.identity.name, caller.identity.subject, caller.groups) = (text(), text(), vec![text()]);
     let mut decision = asked("wiki", 9, Verdict::Deny);
     if let Event::Decision { decision, .. } = &mut decision.event {
-        (decision.policies, decision.reasons, decision.errors) = (vec![text()], vec![text()], vec![text()]);
+        let texts = || vec![text()];
+        let said =
+            bailiwick::model::Decision { policies: texts(), reasons: texts(), errors: texts(), ..decision.to_value() };
+        *decision = said.into();
     }
     let events = [
         draft(Event::Refused { check: text(), why: text(), target: text(), address: text() }),

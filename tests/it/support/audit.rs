@@ -100,7 +100,7 @@ pub fn decision(n: u64, verdict: Verdict) -> Draft {
     let policy = PolicyVersion { entities: "e".into(), policies: "p".into(), schema: "s".into() };
     Draft {
         caller: Some(caller.into()),
-        event: Event::Decision { action, context, decision, policy },
+        event: Event::Decision { action, context, decision: decision.into(), policy: policy.into() },
         happened_at: Timestamp::from_micros(6),
         request: Some(request(n)),
     }

@@ -141,7 +141,7 @@ fn decision(pair: u64, kind: u64, number: u64, rare: bool) -> (Event, Option<Cal
         credential: caller.presented.kind().into(),
         time: Timestamp::from_micros(START),
     };
-    (Event::Decision { action, context, decision, policy }, Some(caller))
+    (Event::Decision { action, context, decision: decision.into(), policy: policy.into() }, Some(caller))
 }
 
 fn web(pair: u64) -> (Action, Scope, Presented) {
