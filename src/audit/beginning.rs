@@ -36,9 +36,10 @@ pub(super) async fn write(
     let (after, old_size) = (position.epoch, position.tree.size());
     let (kind, broker) = (event.kind(), BrokerId::random(entropy));
     let draft = Draft { caller: None, event, happened_at: now, request: None };
-    let entry = Unstamped::of(draft, broker, Salt(entropy.bytes())).map_err(|_| AcceptFault::Unfit)?;
+    let mut entry = Unstamped::of(draft, broker, Salt(entropy.bytes())).map_err(|_| AcceptFault::Unfit)?;
     let recorded_at = now.max(position.recorded_at);
-    let leaf = entry.leaf(recorded_at);
+    entry.stamp(recorded_at);
+    let leaf = entry.leaf().to_vec();
     let (mut tree, mut complete) = (position.tree, Vec::new());
     let hash = leaf_hash(&leaf);
     tree.append(hash, &mut complete);

@@ -63,9 +63,10 @@ async fn finish(
     if position.is_stale {
         catch_up(&shared, &mut transaction, &mut position).await?;
     }
-    let entries: Vec<Queued> = entries.into_iter().map(|entry| Queued { entry, reply: None }).collect();
+    let mut entries: Vec<Queued> = entries.into_iter().map(|entry| Queued { entry, reply: None }).collect();
     let id = BatchId::random(&*shared.entropy);
-    let (batch, after) = position.extended(&entries, id, shared.broker, shared.clock.now());
+    let recorded_at = position.stamp(&mut entries, shared.clock.now());
+    let (batch, after) = position.extended(&entries, id, shared.broker, recorded_at);
     let staged = async {
         shared.ensure_partitions(&mut transaction, batch.recorded_at).await?;
         entry::stage_batch(&mut transaction, &batch).await
@@ -74,8 +75,9 @@ async fn finish(
 
     match timeout(COMMIT, transaction.commit()).await {
         Ok(Ok(())) => {
-            shared.arrive(&mut position, after, batch.size, entries);
-            Ok(Some(receipt(&batch)))
+            let (start, receipt) = (batch.size, receipt(&batch));
+            shared.arrive(&mut position, after, start, entries);
+            Ok(Some(receipt))
         }
         Ok(Err(fault)) if is_final(&fault) => {
             let fault = StoreFault::from(fault);
@@ -88,7 +90,7 @@ async fn finish(
         // From here on the writer may use the position: whichever batch takes the place settles it.
         _ => {
             drop(position);
-            settle(&shared, &batch, &transaction_id, entries).await
+            settle(&shared, &batch, &transaction_id, &entries).await
         }
     }
 }
@@ -96,9 +98,9 @@ async fn finish(
 /// Finds out what became of a COMMIT that was not answered.
 async fn settle(
     shared: &Shared,
-    batch: &Batch,
+    batch: &Batch<'_>,
     transaction_id: &str,
-    entries: Vec<Queued>,
+    entries: &[Queued],
 ) -> Result<Option<Receipt>, ChangeFault> {
     let deadline = Instant::now() + SETTLE;
     while Instant::now() < deadline {
@@ -110,7 +112,7 @@ async fn settle(
         };
         match timeout(COMMIT, asked).await {
             Ok(Ok((Some(there), _))) if there == batch.id => {
-                (batch.size..).zip(&entries).for_each(|(index, queued)| shared.open.see(&queued.entry, index));
+                (batch.size..).zip(entries).for_each(|(index, queued)| shared.open.see(&queued.entry, index));
                 return Ok(Some(receipt(batch)));
             }
             Ok(Ok((Some(_), _)) | Ok((None, true))) => return Ok(None),
@@ -131,7 +133,7 @@ async fn catch_up(shared: &Shared, db: &mut PgConnection, position: &mut Positio
     }
 }
 
-fn receipt(batch: &Batch) -> Receipt {
+fn receipt(batch: &Batch<'_>) -> Receipt {
     Receipt::new(batch.epoch, batch.size, batch.recorded_at)
 }
 

@@ -98,9 +98,21 @@ impl Position {
         Ok(self.tree.size() != known)
     }
 
-    /// The batch that would add `entries` here, and where the log would stand then.
-    pub(super) fn extended(&self, entries: &[Queued], id: BatchId, broker: BrokerId, now: Timestamp) -> (Batch, Self) {
+    /// Says of `entries` that they are recorded `now`, but never before what is in the log already.
+    pub(super) fn stamp(&self, entries: &mut [Queued], now: Timestamp) -> Timestamp {
         let recorded_at = now.max(self.recorded_at);
+        entries.iter_mut().for_each(|queued| queued.entry.stamp(recorded_at));
+        recorded_at
+    }
+
+    /// The batch that would add `entries`, stamped, here, and where the log would stand then.
+    pub(super) fn extended<'e>(
+        &self,
+        entries: &'e [Queued],
+        id: BatchId,
+        broker: BrokerId,
+        recorded_at: Timestamp,
+    ) -> (Batch<'e>, Self) {
         let mut after = Self { epoch: self.epoch, tree: self.tree.clone(), recorded_at, is_stale: false };
         let mut complete: Vec<Tile> = Vec::new();
         let mut batch = Batch {
@@ -126,8 +138,8 @@ impl Position {
             tile_hashes: Vec::new(),
         };
         for Queued { entry, .. } in entries {
-            let leaf = entry.leaf(recorded_at);
-            let hash = leaf_hash(&leaf);
+            let leaf = entry.leaf();
+            let hash = leaf_hash(leaf);
             after.tree.append(hash, &mut complete);
             batch.hashes.extend_from_slice(&hash);
             batch.leaves.push(leaf);
@@ -139,7 +151,7 @@ impl Position {
             batch.logins.push(columns.login);
             batch.credentials.push(columns.credential);
             batch.verdicts.push(columns.verdict);
-            batch.targets.push(columns.target.clone());
+            batch.targets.push(columns.target.as_deref());
         }
         for tile in complete {
             batch.tile_levels.push(i16::from(tile.level));

@@ -1,6 +1,8 @@
 //! Entries that are ready for the log, but for the instant of their recording: encoded once, in the caller's own task,
 //! whatever batch they end up in. INVARIANT: the leaf bytes that come out are exactly those of [`super::Entry::leaf`].
 
+use std::ops::Range;
+
 use super::{
     Asker, Draft, Event,
     canonical::{CanonicalFault, Object, write_object},
@@ -11,10 +13,10 @@ use crate::model::{BrokerId, RequestId, Timestamp};
 /// An entry that lacks only the instant of its recording, which one batch shares and which may change on a retry.
 #[derive(Debug)]
 pub(super) struct Unstamped {
-    /// The leaf bytes, with 0 for the instant.
+    /// The leaf bytes, with 0 for the instant at first.
     leaf: Vec<u8>,
-    /// Where that 0 stands.
-    stamp: usize,
+    /// Where the instant stands.
+    stamp: Range<usize>,
     /// The columns; `recorded_at` is the stamp's.
     pub(super) columns: Columns,
     /// What it says, for those who would otherwise have to read the bytes.
@@ -62,17 +64,19 @@ impl Unstamped {
             return Err(CanonicalFault::Form);
         }
         let columns = Columns::of_parts(broker, caller.as_deref(), &event, happened_at, recorded_at, request);
-        Ok(Self { leaf, stamp, columns, said: Said { caller, event } })
+        Ok(Self { leaf, stamp: stamp..stamp + 1, columns, said: Said { caller, event } })
     }
 
-    /// The leaf bytes of the entry recorded at `recorded_at`.
-    pub(super) fn leaf(&self, recorded_at: Timestamp) -> Vec<u8> {
-        let (before, rest) = self.leaf.split_at(self.stamp);
-        let mut leaf = Vec::with_capacity(self.leaf.len() + 20);
-        leaf.extend_from_slice(before);
-        leaf.extend_from_slice(recorded_at.micros().to_string().as_bytes());
-        leaf.extend_from_slice(rest.get(1..).unwrap_or_default());
-        leaf
+    /// Says when the entry is recorded, whatever was said of that before.
+    pub(super) fn stamp(&mut self, recorded_at: Timestamp) {
+        let digits = recorded_at.micros().to_string();
+        let (start, end) = (self.stamp.start, self.stamp.start + digits.len());
+        self.leaf.splice(std::mem::replace(&mut self.stamp, start..end), digits.into_bytes());
+    }
+
+    /// The leaf bytes of the entry, recorded when it was said last.
+    pub(super) fn leaf(&self) -> &[u8] {
+        &self.leaf
     }
 
     /// What it permits, if it permits something, so that another entry must say what became of it.
@@ -130,16 +134,18 @@ mod tests {
     #[test]
     fn an_entry_is_encoded_once_for_any_instant() {
         let broker = BrokerId::from_uuid(Uuid::from_u128(1));
-        let unstamped = Unstamped::of(refused("wiki"), broker, Salt([7; 16])).unwrap();
-        for micros in [0, 1, -5, 1_700_000_000_000_000] {
-            let leaf = unstamped.leaf(Timestamp::from_micros(micros));
-            let entry = Entry::from_leaf(&leaf).unwrap();
+        let mut unstamped = Unstamped::of(refused("wiki"), broker, Salt([7; 16])).unwrap();
+        for micros in [0, 1, -5, 1_700_000_000_000_000, 3] {
+            unstamped.stamp(Timestamp::from_micros(micros));
+            let leaf = unstamped.leaf();
+            let entry = Entry::from_leaf(leaf).unwrap();
             assert_eq!(entry.recorded_at.micros(), micros);
             assert_eq!(entry.leaf().unwrap(), leaf);
         }
         let request = Some(RequestId::from_uuid(Uuid::from_u128(5)));
-        let unstamped = Unstamped::of(Draft { request, ..refused("wiki") }, broker, Salt([7; 16])).unwrap();
-        assert_eq!(Entry::from_leaf(&unstamped.leaf(Timestamp::from_micros(9))).unwrap().request, request);
+        let mut unstamped = Unstamped::of(Draft { request, ..refused("wiki") }, broker, Salt([7; 16])).unwrap();
+        unstamped.stamp(Timestamp::from_micros(9));
+        assert_eq!(Entry::from_leaf(unstamped.leaf()).unwrap().request, request);
     }
 
     #[test]

@@ -106,9 +106,11 @@ impl Writer {
                 continue;
             }
             let id = BatchId::random(&*shared.entropy);
-            let (batch, after) = position.extended(&part, id, shared.broker, shared.clock.now());
+            let recorded_at = position.stamp(&mut part, shared.clock.now());
+            let (batch, after) = position.extended(&part, id, shared.broker, recorded_at);
+            let start = batch.size;
             match self.commit(&mut position, &batch).await {
-                Fate::Committed => shared.arrive(&mut position, after, batch.size, part),
+                Fate::Committed => shared.arrive(&mut position, after, start, part),
                 Fate::Lost => {
                     part.append(&mut shared.queue.take(part.len()));
                     parts.push(part);
@@ -139,7 +141,7 @@ impl Writer {
     }
 
     /// Offers `batch` until its fate is known.
-    async fn commit(&mut self, position: &mut Position, batch: &Batch) -> Fate {
+    async fn commit(&mut self, position: &mut Position, batch: &Batch<'_>) -> Fate {
         loop {
             match timeout(ATTEMPT, self.attempt(position, batch)).await {
                 Ok(Ok(fate)) => {
@@ -153,7 +155,7 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, position: &mut Position, batch: &Batch) -> Result<Fate, Astray> {
+    async fn attempt(&mut self, position: &mut Position, batch: &Batch<'_>) -> Result<Fate, Astray> {
         let shared = Arc::clone(&self.shared);
         let db = self.connected().await?;
         shared.ensure_partitions(db, batch.recorded_at).await?;

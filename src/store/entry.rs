@@ -18,7 +18,7 @@ use crate::model::{BatchId, BrokerId, RequestId, Timestamp};
 
 /// A batch that is to extend the log, if its head still is what it was built on. Vectors run in parallel.
 #[derive(Clone, Debug)]
-pub struct Batch {
+pub struct Batch<'e> {
     /// The epoch that it was built on.
     pub epoch: u64,
     /// The size that it was built on.
@@ -36,7 +36,7 @@ pub struct Batch {
     /// Its leaf hashes, one after the other.
     pub hashes: Vec<u8>,
     /// Leaf bytes.
-    pub leaves: Vec<Vec<u8>>,
+    pub leaves: Vec<&'e [u8]>,
     /// `happened_at`
     pub moments: Vec<OffsetDateTime>,
     /// `kind`
@@ -52,7 +52,7 @@ pub struct Batch {
     /// `verdict`
     pub verdicts: Vec<Option<&'static str>>,
     /// `target`
-    pub targets: Vec<Option<String>>,
+    pub targets: Vec<Option<&'e str>>,
     /// The levels of the tiles that it completes.
     pub tile_levels: Vec<i16>,
     /// Their places.
@@ -134,7 +134,7 @@ pub async fn ensure_partitions(db: impl PgExecutor<'_>, moment: Timestamp) -> Re
 /// Extends the log, and returns nothing. Otherwise nothing was written, and the answer is what came after the head that
 /// the batch was built on, oldest first: maybe this very batch, if it was there already; or the newest head, if nothing
 /// came after it.
-pub async fn extend_log(db: impl PgExecutor<'_>, batch: &Batch) -> Result<Vec<Step>, StoreFault> {
+pub async fn extend_log(db: impl PgExecutor<'_>, batch: &Batch<'_>) -> Result<Vec<Step>, StoreFault> {
     let query = sqlx::query(
         "select epoch, size, origin, root, edge, batch, recorded_at, parent_size, hashes
            from extend_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
@@ -145,7 +145,7 @@ pub async fn extend_log(db: impl PgExecutor<'_>, batch: &Batch) -> Result<Vec<St
 
 /// Leaves a batch to be appended when this transaction commits; a COMMIT that comes too late fails with 40001. Returns
 /// the transaction's id, by which its fate can be asked for.
-pub async fn stage_batch(db: &mut PgConnection, batch: &Batch) -> Result<String, StoreFault> {
+pub async fn stage_batch(db: &mut PgConnection, batch: &Batch<'_>) -> Result<String, StoreFault> {
     let query = sqlx::query(
         "insert into staged_batch (expected_epoch, expected_size, batch, broker, recorded_at, root, edge, hashes,
                                    leaves, moments, kinds, requests, persons, logins, credentials, verdicts, targets,
@@ -270,7 +270,10 @@ pub async fn open_decisions(
     Ok(rows.into_iter().map(|(leaf,)| leaf).collect())
 }
 
-fn bind<'q>(query: Query<'q, sqlx::Postgres, PgArguments>, batch: &'q Batch) -> Query<'q, sqlx::Postgres, PgArguments> {
+fn bind<'q>(
+    query: Query<'q, sqlx::Postgres, PgArguments>,
+    batch: &'q Batch<'_>,
+) -> Query<'q, sqlx::Postgres, PgArguments> {
     query
         .bind(stored(batch.epoch))
         .bind(stored(batch.size))

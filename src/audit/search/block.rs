@@ -107,8 +107,7 @@ impl Building {
         }
         let first = self.times.iter().flatten().next().copied().unwrap_or(before);
         let last = self.times.iter().flatten().next_back().copied().unwrap_or(first).max(first);
-        let mut postings: Vec<(i64, Bits)> = self.found.postings();
-        postings.sort_unstable_by_key(|(term, _)| *term);
+        let (terms, bits) = self.found.postings().into_iter().unzip();
         NewBlock {
             block,
             first_recorded_at: first,
@@ -117,8 +116,8 @@ impl Building {
             allowed: self.allowed.to_bytes(),
             denied: self.denied.to_bytes(),
             moments: runs(first, &self.times),
-            terms: postings.iter().map(|(term, _)| *term).collect(),
-            bits: postings.into_iter().map(|(_, bits)| bits.to_bytes()).collect(),
+            terms,
+            bits,
         }
     }
 }
@@ -165,16 +164,20 @@ impl Found {
         }
     }
 
-    /// Two values whose numbers collide share a posting.
-    fn postings(self) -> Vec<(i64, Bits)> {
-        let mut postings: HashMap<i64, Bits> = HashMap::new();
-        for (field, values) in Field::ALL.into_iter().zip(self.0) {
-            for (value, bits) in values {
-                let posting = postings.entry(number(field, &value)).or_default();
-                *posting = posting.or(bits);
-            }
-        }
-        postings.into_iter().collect()
+    /// In the order of their numbers. Two values whose numbers collide share a posting.
+    fn postings(&self) -> Vec<(i64, Vec<u8>)> {
+        let values = Field::ALL
+            .into_iter()
+            .zip(&self.0)
+            .flat_map(|(field, values)| values.iter().map(move |(value, bits)| (number(field, value), bits)));
+        let mut found: Vec<(i64, &Bits)> = values.collect();
+        found.sort_unstable_by_key(|(number, _)| *number);
+        let shared = found.chunk_by(|(one, _), (next, _)| one == next);
+        let postings = shared.filter_map(|same| {
+            let ((number, first), rest) = same.split_first()?;
+            Some((*number, rest.iter().fold(**first, |all, (_, bits)| all.or(**bits)).to_bytes()))
+        });
+        postings.collect()
     }
 }
 
