@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::client::{ClientFault, HeldLogin, address, portal_address};
+use crate::model::LoginId;
 use crate::outbound::{Outbound, Plain, Route};
 
 /// A portal, and the login that requests are made under.
@@ -113,6 +114,14 @@ impl Api {
         Ok(Self { token: Some(login.token.clone()), ..Self::anonymous(&portal, login.ca_file.clone())? })
     }
 
+    /// Whether anybody answers at the portal's address: asked of a page that is open to all and leaves no entry.
+    pub async fn reach(&self) -> Result<(), ClientFault> {
+        let unreachable = |why: String| ClientFault::Unreachable { portal: address(&self.portal), why };
+        let url = self.portal.join("/sign-in").map_err(|fault| unreachable(fault.to_string()))?;
+        let request = Request::get(url.as_str()).body(Vec::new()).map_err(|fault| unreachable(fault.to_string()))?;
+        self.http.fetch(request).await.map(drop).map_err(|fault| unreachable(fault.to_string()))
+    }
+
     /// Exchanges the code of a confirmed request for a token (RFC 7636, section 4.5).
     pub async fn exchange(&self, code: &str, verifier: &str) -> Result<Token, ClientFault> {
         self.ask(Method::POST, &["command-line", "token"], Some(json!({ "code": code, "verifier": verifier }))).await
@@ -154,8 +163,8 @@ impl Api {
     }
 
     /// Ends a session.
-    pub async fn end_session(&self, id: &str) -> Result<(), ClientFault> {
-        self.tell(&["sessions", id, "end"]).await
+    pub async fn end_session(&self, id: LoginId) -> Result<(), ClientFault> {
+        self.tell(&["sessions", &id.to_string(), "end"]).await
     }
 
     async fn tell(&self, path: &[&str]) -> Result<(), ClientFault> {

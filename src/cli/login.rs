@@ -79,6 +79,7 @@ impl Login {
         };
         let ca_file = self.ca_file.or_else(|| held.ok().and_then(|login| login.ca_file));
         let api = Api::anonymous(&portal, ca_file.clone())?;
+        api.reach().await?;
         let (code, verifier) = confirmed(&portal, !self.no_browser, entropy).await?;
         let token = api.exchange(&code, &verifier).await?;
         let login = HeldLogin {

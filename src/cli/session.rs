@@ -9,6 +9,7 @@ use super::{
     client::{ClientFault, Home, portal_address},
     output::{Format, say, say_json, say_table},
 };
+use crate::{audit::printable, model::LoginId};
 
 /// `bailiwick session …`
 #[derive(Debug, Subcommand)]
@@ -39,7 +40,13 @@ impl Session {
         match self {
             Self::List { portal, output } => list(&api(portal.as_deref())?, output).await?,
             Self::End { id, portal } => {
-                api(portal.as_deref())?.end_session(&id).await?;
+                let Ok(id) = id.parse::<LoginId>() else {
+                    return Err(CliFault::could_not_look(format!(
+                        "`{}` is not the id of a session; `bailiwick session list` shows them",
+                        printable(&id)
+                    )));
+                };
+                api(portal.as_deref())?.end_session(id).await?;
                 say(format_args!("Ended {id}."));
             }
         }

@@ -82,15 +82,18 @@ fn check_apps_fit_the_portal(parts: &Parts, reading: &mut Reading) {
     }
 }
 
+/// Names are compared as they were written, so that a mistake elsewhere in a section does not hide that its name is taken.
 fn check_names(parts: &Parts, reading: &mut Reading) {
-    let providers = present(&parts.provider).map(|(nth, it)| (format!("provider[{nth}].name"), it.name.to_string()));
-    refuse_twice(reading, "provider", providers);
-    let apps = present(&parts.app).map(|(nth, it)| (format!("app[{nth}].name"), it.name.to_string()));
-    refuse_twice(reading, "app", apps);
-    let clusters = present(&parts.cluster).map(|(nth, it)| (format!("cluster[{nth}].name"), it.name.to_string()));
-    refuse_twice(reading, "cluster", clusters);
-    let collectors = present(&parts.collector).map(|(nth, it)| (format!("collector[{nth}].name"), it.name.to_string()));
-    refuse_twice(reading, "collector", collectors);
+    let sections = [
+        ("provider", parts.provider.len()),
+        ("app", parts.app.len()),
+        ("cluster", parts.cluster.len()),
+        ("collector", parts.collector.len()),
+    ];
+    for (section, count) in sections {
+        let names = reading.names(section, count);
+        refuse_twice(reading, section, names);
+    }
 }
 
 /// There is somebody to vouch for people, and no two could vouch for the same one.

@@ -15,6 +15,8 @@ pub(super) struct Reading {
     source: Source,
     mistakes: Vec<Mistake>,
     places: BTreeMap<String, Origin>,
+    /// What each section is called, be the rest of it right or wrong.
+    names: BTreeMap<String, String>,
     /// Every key that was asked for, so that a test can hold the sample against it.
     pub(super) asked: Vec<Asked>,
 }
@@ -40,7 +42,7 @@ pub(super) struct Section<'r> {
 
 impl Reading {
     pub(super) fn new(source: Source, files: Files) -> Self {
-        Self { files, source, mistakes: Vec::new(), places: BTreeMap::new(), asked: Vec::new() }
+        Self { files, source, mistakes: Vec::new(), places: BTreeMap::new(), names: BTreeMap::new(), asked: Vec::new() }
     }
 
     /// Notes a mistake at a key (`app[0].host`), or at its section where it is a default.
@@ -53,6 +55,14 @@ impl Reading {
     /// Whether the document has this key, right or wrong.
     pub(super) fn has(&self, path: &str) -> bool {
         self.places.contains_key(path)
+    }
+
+    /// The names of the sections `[[section]]` that have one, each with its place, in order.
+    pub(super) fn names(&self, section: &str, count: usize) -> Vec<(String, String)> {
+        let path = |nth| format!("{section}[{nth}]");
+        (0..count)
+            .filter_map(|nth| Some((format!("{}.name", path(nth)), self.names.get(&path(nth))?.clone())))
+            .collect()
     }
 
     /// Whether no mistake was found.
@@ -133,6 +143,9 @@ impl Reading {
         self.places.insert(path.clone(), origin.clone());
         for (key, entry) in &table {
             self.places.insert(format!("{path}.{key}"), entry.node.origin.clone());
+            if let ("name", Value::Text(name)) = (key.as_str(), &entry.node.value) {
+                self.names.insert(path.clone(), name.clone());
+            }
         }
         let mut section = Section { name, path, origin, table, known: Vec::new(), reading: self };
         let settings = read(&mut section);

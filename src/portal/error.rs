@@ -44,6 +44,8 @@ pub enum PortalFault {
     StepUp(Box<Decision>),
     /// Denial: what was shown does not prove it.
     Unproven(String, Recorded),
+    /// Denial: the provider did not let them sign in, or they did not want to. Recorded.
+    Cancelled,
     /// Bad request.
     BadRequest(&'static str),
     /// Bad request: not even of the form that is read here.
@@ -52,6 +54,8 @@ pub enum PortalFault {
     Hidden,
     /// Bad request: there is nothing at this address.
     NotFound,
+    /// Bad request: no login has this id.
+    NoLogin,
     /// Bad request: the entry's text is in an archive by now.
     Archived,
     /// Denial for now: too many come from there at once. Says how long to wait.
@@ -108,11 +112,14 @@ impl PortalFault {
         match self {
             Self::Stranger(Stranger::TwoCookies) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NobodyHere | Self::HalfWay => StatusCode::UNAUTHORIZED,
-            Self::Stranger(_) | Self::Denied(_) | Self::StepUp(_) | Self::Unproven(..) | Self::Hidden => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Stranger(_)
+            | Self::Denied(_)
+            | Self::StepUp(_)
+            | Self::Unproven(..)
+            | Self::Cancelled
+            | Self::Hidden => StatusCode::FORBIDDEN,
             Self::Malformed(status) => *status,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoLogin => StatusCode::NOT_FOUND,
             Self::Archived => StatusCode::GONE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
@@ -135,8 +142,10 @@ impl PortalFault {
             Self::Archived => "This entry is archived",
             Self::StepUp(_) => "Your passkey is asked for again",
             Self::Unproven(..) => "That proves nothing",
+            Self::Cancelled => "You are not signed in",
             Self::BadRequest(_) | Self::Malformed(_) => "That request makes no sense",
             Self::NotFound => "There is nothing here",
+            Self::NoLogin => "There is no such session",
             Self::TooMany(_) => "Too many at once",
             Self::Provider(_) => "The sign-in provider does not answer as it should",
             Self::Unavailable(_) | Self::Slow => "Not just now",
@@ -158,6 +167,11 @@ impl PortalFault {
             Self::Denied(denied) => denied.decision.sentence(),
             Self::StepUp(decision) => decision.sentence(),
             Self::Unproven(sentence, _) => sentence.clone(),
+            Self::Cancelled => {
+                "The sign-in was cancelled, or the provider refused it. Nothing has changed; you can begin again."
+                    .to_owned()
+            }
+            Self::NoLogin => "No session has this id.".to_owned(),
             Self::BadRequest(what) => (*what).to_owned(),
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
@@ -185,8 +199,9 @@ impl PortalFault {
             Self::Archived => "archived",
             Self::StepUp(_) => "step-up",
             Self::Unproven(..) => "unproven",
+            Self::Cancelled => "cancelled",
             Self::BadRequest(_) | Self::Malformed(_) => "bad-request",
-            Self::NotFound => "not-found",
+            Self::NotFound | Self::NoLogin => "not-found",
             Self::TooMany(_) => "too-many",
             Self::Provider(_) => "provider",
             Self::Unavailable(_) | Self::Slow => "unavailable",
@@ -311,7 +326,7 @@ fn page(fault: &PortalFault, reader: &Reader) -> Response {
                 message: fault.sentence(),
                 incident: request.filter(|_| fault.is_ours()),
                 href: "/".to_owned(),
-                link: "Go to the portal".to_owned(),
+                link: if matches!(fault, PortalFault::Cancelled) { "Sign in" } else { "Go to the portal" }.to_owned(),
             },
         ),
     }
@@ -343,6 +358,7 @@ impl From<IdentityFault> for PortalFault {
     fn from(fault: IdentityFault) -> Self {
         match fault {
             IdentityFault::Denied(Denial::LoginEnded) => Self::NobodyHere,
+            IdentityFault::Denied(Denial::ProviderRefused) => Self::Cancelled,
             IdentityFault::Denied(denial) => Self::Unproven(denial.to_string(), Recorded::NotYet),
             IdentityFault::BadRequest(what) => Self::BadRequest(what),
             IdentityFault::Provider(why) => Self::Provider(why),

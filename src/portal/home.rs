@@ -81,7 +81,7 @@ impl PortalState {
         login: LoginId,
         request: crate::model::RequestId,
     ) -> Result<bool, PortalFault> {
-        let row = self.logins.login(login).await?.ok_or(PortalFault::NotFound)?;
+        let row = self.logins.login(login).await?.ok_or(PortalFault::NoLogin)?;
         let own = row.person == caller.person;
         let action = PortalAction::EndSession { login, owner: row.identity };
         let permit = self.ask(caller, request, Action::Portal(action)).await?;

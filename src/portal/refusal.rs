@@ -80,6 +80,7 @@ fn check(path: &str, fault: &PortalFault, nobody: &str) -> Option<(&'static str,
     let of_ours = |check, why: &str| Some((check, why.to_owned(), Blame::Us));
     match fault {
         PortalFault::Denied(_) | PortalFault::StepUp(_) | PortalFault::Unproven(_, Recorded::Already) => None,
+        PortalFault::Cancelled => None,
         // The reading itself was asked for.
         PortalFault::Hidden | PortalFault::Archived => None,
         PortalFault::Stranger(Stranger::Navigation) => of_theirs("navigation", "another site led here"),
@@ -95,6 +96,7 @@ fn check(path: &str, fault: &PortalFault, nobody: &str) -> Option<(&'static str,
         PortalFault::Malformed(StatusCode::METHOD_NOT_ALLOWED) => of_theirs("method", "this method is not allowed"),
         PortalFault::Malformed(_) => of_theirs("request", "it is not of the form that is read here"),
         PortalFault::NotFound => of_theirs("address", "there is nothing at this address"),
+        PortalFault::NoLogin => of_theirs("address", "no session has this id"),
         PortalFault::TooMany(_) => of_theirs("pace", "too many sign-ins began from there"),
         PortalFault::Slow => of_ours("time", "it took too long"),
         PortalFault::Provider(_) => of_ours("provider", "the sign-in provider does not answer as it should"),

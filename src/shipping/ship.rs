@@ -124,13 +124,11 @@ impl Shipping {
             || self.inner.destinations.iter().any(|destination| destination.reading().is_forked)
     }
 
-    /// What somebody has to look into, in sentences.
+    /// What somebody has to look into, in sentences. A database that is another one is not among them: then no page is
+    /// shown.
     pub fn alarms(&self) -> Vec<String> {
         let health = self.inner.log.health();
         let mut alarms = Vec::new();
-        if let State::Broken(what) = health.state {
-            alarms.push(format!("The audit log is not what it was: {what}"));
-        }
         if health.lost > 0 {
             let lost = health.lost;
             alarms.push(format!("Entries that the audit log could not take since this broker started: {lost}"));

@@ -36,6 +36,7 @@ mod credential_issue;
 mod demo;
 mod feed;
 mod fire;
+mod first_time;
 mod fork;
 mod fork_cli;
 mod identity_known;

@@ -183,9 +183,20 @@ impl<'a> Looking<'a> {
                     return Ok(());
                 }
             }
+            self.miss_archived(part);
             self.leave_out(part);
         }
         Ok(())
+    }
+
+    /// What is archived in a stretch without an index: nobody can ask it anything but whether it is there.
+    fn miss_archived(&mut self, (from, until): (u64, u64)) {
+        let gone = until.min(self.extent.oldest).saturating_sub(from);
+        if *self.search == Search::default() {
+            self.found.bodiless += gone;
+        } else if gone > 0 {
+            self.found.hint = Some(ARCHIVED_UNINDEXED.to_owned());
+        }
     }
 
     /// Whether what is next lies where the index ends, or after.
@@ -313,6 +324,10 @@ impl Search {
         Self { from: None, until: None, ..self.clone() } == Self::default()
     }
 }
+
+/// Says no number: whoever asks may not be told how many.
+const ARCHIVED_UNINDEXED: &str =
+    "The oldest entries are archived and were never indexed: whether they are what you look for cannot be told here.";
 
 /// How many blocks one page looks at, about: some sixteen million entries.
 const MOST_BLOCKS: u64 = 16_384;

@@ -147,6 +147,14 @@ idle = "soon"
 }
 
 #[test]
+fn a_name_that_is_taken_is_told_though_the_rest_of_its_section_is_wrong() {
+    let text = SMALL.to_owned() + "\n[[app]]\nname = \"wiki\"\nupstream = 7\n";
+    let all = mistakes(&text, &[]);
+    assert!(all.iter().any(|mistake| mistake.ends_with("app `wiki` is taken by `app[0].name` already")), "{all:#?}");
+    assert_eq!(all.len(), 3, "{all:#?}");
+}
+
+#[test]
 fn a_password_is_never_repeated() {
     let text = small_with("bailiwick@localhost", "bailiwick:hunter2@localhost");
     let all = read_with(&text, &[]).unwrap_err();

@@ -190,6 +190,21 @@ async fn entries_whose_bodies_are_archived_are_counted_and_said() {
 }
 
 #[tokio::test]
+async fn archived_entries_of_a_log_that_is_too_small_for_an_index_are_said_too() {
+    let db = past_of(600, 0).await;
+    sqlx::query("delete from entry where leaf_index < 100").execute(&db.owner).await.unwrap();
+    let mut reader = db.pool.acquire().await.unwrap();
+    let page = find(&mut reader, &Search::default(), None, 1_000, |_| true).await.unwrap();
+    assert_eq!((page.entries.len(), page.bodiless, page.next), (500, 100, None));
+    let page = find_from(&mut reader, &Search::default(), 0, 1_000, |_| true).await.unwrap();
+    assert_eq!((page.entries.len(), page.bodiless), (500, 100));
+    let denied = find(&mut reader, &Search::parse("verdict=deny").unwrap(), None, 1_000, |_| true).await.unwrap();
+    assert!(denied.bodiless == 0 && denied.hint.unwrap().contains("were never indexed"), "{:?}", denied.entries.len());
+    let few = find(&mut reader, &Search::parse("verdict=deny").unwrap(), None, 5, |_| true).await.unwrap();
+    assert_eq!((few.entries.len(), few.hint), (5, None), "nobody has looked that far");
+}
+
+#[tokio::test]
 async fn entries_that_a_reader_may_not_see_are_left_out_of_every_page() {
     let db = past(2).await;
     let mut auditor = db.another_pool("bailiwick_auditor").acquire().await.unwrap();
