@@ -25,7 +25,7 @@ demo-kubernetes: ## the demonstration with a real Kubernetes control plane behin
 
 test: ## install what the tests need, and run all of them
 	@echo "==> test: what the tests need"
-	@tests/install demo browser provider evidence ocsf loki syslog kubernetes
+	@tests/install demo browser provider evidence ocsf loki telegraf syslog kubernetes
 	@echo "==> test: build and run"
 	@cargo test --locked --quiet
 

@@ -33,9 +33,7 @@ struct Old {
 impl Old {
     async fn grown() -> Self {
         let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
-        let config = site.configure(site.first_ports(), None);
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, format!("{text}\n[audit]\nretention = \"31d\"\narchive_folder = \"archive\"\n")).unwrap();
+        let config = site.configure_with("[audit]\nretention = \"31d\"\narchive_folder = \"archive\"\n");
         fs::create_dir(site.folder.path().join("archive")).unwrap();
         let clock = Arc::new(FrozenClock::at(SystemClock.now()));
         for ago in [100, 70, 0] {

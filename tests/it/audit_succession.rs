@@ -4,14 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bailiwick::{
-    app,
     audit::{
         Draft, Event, Log, Signers,
         archive::{archive, drop_month, due},
         checkpoint::{CheckpointSigner, Verifier},
     },
-    config::Settings,
-    model::{BrokerId, Clock as _, FrozenClock, SystemClock, SystemEntropy, Timestamp, Verdict},
+    model::{BrokerId, Clock as _, FrozenClock, SystemEntropy, Timestamp, Verdict},
     store::{self, key::KeyPurpose},
 };
 use uuid::Uuid;
@@ -30,13 +28,8 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_leads_from_the_first_key_to_the_newest_and_into_another_epoch() {
     let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
-    let config = site.configure(site.first_ports(), None);
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, format!("{text}\n[shipping]\ncheckpoint_file = \"checkpoints\"\n")).unwrap();
-    let serve = async || {
-        let settings = Settings::load(&config).unwrap();
-        app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await.unwrap().stop().await;
-    };
+    let config = site.configure_with("[shipping]\ncheckpoint_file = \"checkpoints\"\n");
+    let serve = async || site.try_start(&config).await.unwrap().stop().await;
     let db = &site.database;
     serve().await;
     site.bailiwick(&["key", "rotate", "checkpoint", "--overlap", "0s"]);

@@ -18,6 +18,7 @@ use crate::support::{
     audit::{ORIGIN, decision, limits, log_at, signer},
     database, eventually,
     ledger::keep_key,
+    plain::write_configuration,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -277,38 +278,13 @@ async fn what_a_collector_is_owed_is_kept_and_a_dry_run_says_what_is_due() {
 
 /// `audit archive --dry-run`, with `more` in the configuration.
 fn dry_run(spring: &Spring, more: &str) -> (Option<i32>, String) {
-    let configuration = format!(
-        r#"
-[portal]
-url = "http://auth.demo.localhost:8000"
-[listener]
-http = "127.0.0.1:8000"
-[database]
-url = "{}"
-acquire = "30s"
-[audit]
-origin = "{ORIGIN}"
-retention = "31d"
-archive_folder = "archive"
-[keys]
-wrapping_key_file = "wrapping.key"
-[[provider]]
-name = "company"
-issuer = "http://localhost:8001"
-client_id = "bailiwick"
-[policy]
-folder = "."
-entities = "entities.json"
-{more}"#,
-        spring.db.broker_url
-    );
-    fs::write(spring.at("b.toml"), configuration).unwrap();
-    fs::write(spring.at("entities.json"), "[]").unwrap();
+    let audit = format!("[audit]\norigin = \"{ORIGIN}\"\nretention = \"31d\"\narchive_folder = \"archive\"\n{more}");
+    let config = write_configuration(spring.folder.path(), &spring.db, "", &audit);
     fs::write(spring.at("wrapping.key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
     fs::set_permissions(spring.at("wrapping.key"), fs::Permissions::from_mode(0o600)).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
         .args(["audit", "archive", "--dry-run", "--url", &spring.db.auditor_url, "--config"])
-        .arg(spring.at("b.toml"))
+        .arg(config)
         .output()
         .unwrap();
     (output.status.code(), crate::support::kubernetes::printed(&output))

@@ -4,15 +4,9 @@
 use std::{
     path::Path,
     process::{Command, Output},
-    sync::Arc,
 };
 
-use bailiwick::{
-    app::{self, StartFault},
-    audit::LogFault,
-    config::Settings,
-    model::{SystemClock, SystemEntropy},
-};
+use bailiwick::{app::StartFault, audit::LogFault};
 
 use crate::{
     fork::set_back,
@@ -22,13 +16,8 @@ use crate::{
 #[tokio::test]
 async fn a_broker_starts_again_only_after_somebody_has_accepted_the_fork() {
     let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
-    let config = site.configure(site.first_ports(), None);
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, format!("{text}\n[shipping]\ncheckpoint_file = \"checkpoints\"\n")).unwrap();
-    let start = async || {
-        let settings = Settings::load(&config).unwrap();
-        app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await
-    };
+    let config = site.configure_with("[shipping]\ncheckpoint_file = \"checkpoints\"\n");
+    let start = async || site.try_start(&config).await;
     start().await.unwrap().stop().await;
     start().await.unwrap().stop().await;
     assert!(accept(&config, &["--yes"]).status.code() == Some(1), "there is nothing to accept");

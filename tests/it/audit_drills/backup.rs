@@ -1,27 +1,16 @@
 //! An old backup is restored: with Postgres's own tools, and a real broker that is started on what came back.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{path::Path, process::Command};
 
-use bailiwick::{
-    app::{self, StartFault},
-    audit::LogFault,
-    config::Settings,
-    model::{SystemClock, SystemEntropy},
-    store,
-};
+use bailiwick::{app::StartFault, audit::LogFault, store};
 
 use crate::support::{Site, TestDb, cluster::postgres_bin, database, eventually, ledger::cli};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_backup_is_refused_and_named_until_somebody_accepts_what_is_lost() {
     let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
-    let config = site.configure(site.first_ports(), None);
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, format!("{text}\n[shipping]\ncheckpoint_file = \"checkpoints\"\n")).unwrap();
-    let start = async || {
-        let settings = Settings::load(&config).unwrap();
-        app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await
-    };
+    let config = site.configure_with("[shipping]\ncheckpoint_file = \"checkpoints\"\n");
+    let start = async || site.try_start(&config).await;
     let db = &site.database;
     let shown = site.bailiwick(&["key", "show"]);
     let key = shown.lines().find(|line| line.contains("/audit+")).unwrap();

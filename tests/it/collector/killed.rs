@@ -1,7 +1,7 @@
 //! The real program, killed at the worst moment: after the collector took a batch, and before the cursor moved.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -14,7 +14,7 @@ use bailiwick::config::BatchFormat;
 use tokio::process::{Child, Command};
 
 use super::{Endpoint, cursor};
-use crate::support::{TestDb, database, eventually};
+use crate::support::{TestDb, audit::ORIGIN, database, eventually, plain::write_configuration};
 
 #[tokio::test]
 async fn kill_9_between_the_collector_and_the_cursor_leaves_duplicates_and_no_gap() {
@@ -52,45 +52,13 @@ async fn kill_9_between_the_collector_and_the_cursor_leaves_duplicates_and_no_ga
 }
 
 /// A configuration with one collector, that ships to `to` one entry at a time.
-pub fn configure(folder: &Path, db: &TestDb, to: &str) -> std::path::PathBuf {
+pub fn configure(folder: &Path, db: &TestDb, to: &str) -> PathBuf {
     let headers = if to.starts_with("http") { "headers = [\"X-Test: yes\"]" } else { "" };
-    let text = format!(
-        r#"
-[portal]
-url = "http://auth.example.localhost:1"
-[listener]
-http = "127.0.0.1:0"
-status = "127.0.0.1:0"
-[database]
-url = "{}"
-[audit]
-origin = "auth.example.test/audit"
-[keys]
-wrapping_key_file = "wrapping.key"
-[[provider]]
-name = "corp"
-issuer = "http://localhost:1"
-client_id = "x"
-[policy]
-folder = "."
-entities = "entities.json"
-[[collector]]
-name = "siem"
-to = "{to}"
-{headers}
-batch = 1
-"#,
-        db.broker_url
+    let rules = "@id(\"home\") permit (principal, action == Action::\"home\", resource);";
+    let more = format!(
+        "[audit]\norigin = \"{ORIGIN}\"\n[[collector]]\nname = \"siem\"\nto = \"{to}\"\n{headers}\nbatch = 1\n"
     );
-    std::fs::write(folder.join("entities.json"), "[]").unwrap();
-    std::fs::write(
-        folder.join("rules.cedar"),
-        "@id(\"home\") permit (principal, action == Action::\"home\", resource);",
-    )
-    .unwrap();
-    let path = folder.join("bailiwick.toml");
-    std::fs::write(&path, text).unwrap();
-    path
+    write_configuration(folder, db, rules, &more)
 }
 
 fn run(config: &Path, arguments: &[&str]) -> Child {

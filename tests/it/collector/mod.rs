@@ -1,12 +1,14 @@
 //! Entries on their way to collectors: at least once, in order, whatever fails on the way.
-//! The endpoints here are stand-ins that are stricter than what they stand for; the syslog receiver is a real rsyslog, and
-//! what speaks for Loki is a real VictoriaLogs.
+//! The endpoints here are stand-ins that are stricter than what they stand for; the syslog receivers are a real rsyslog and
+//! a real syslog-ng, what speaks for Loki is a real VictoriaLogs, and what takes arrays as Logstash does a real Telegraf.
 
 mod delivery;
 mod killed;
 mod loki;
+mod receiver;
 mod refusals;
 mod syslog;
+mod telegraf;
 mod whole;
 
 use std::{

@@ -108,6 +108,34 @@ async fn an_entry_that_is_refused_is_left_out_and_recorded_where_that_is_wanted(
 }
 
 #[tokio::test]
+async fn what_the_log_cannot_tell_of_is_not_left_out() {
+    let db = database().await;
+    fill(&db.pool, 50).await;
+    // The database takes every entry but the one that says so.
+    let deaf = "create function deaf() returns trigger language plpgsql as
+                    $$ begin raise exception 'it is not written'; end $$;
+                create trigger deaf before insert on entry for each row
+                    when (new.kind = 'collector-skipped') execute function deaf()";
+    sqlx::raw_sql(deaf).execute(&db.owner).await.unwrap();
+    let endpoint = Endpoint::start(BatchFormat::Ndjson, |batch| {
+        let is_bad = batch.contains(&17);
+        Box::pin(async move { if is_bad { StatusCode::BAD_REQUEST } else { StatusCode::OK } })
+    })
+    .await;
+    let wanted = Collector { on_reject: OnReject::Skip, ..to(http(&endpoint.url, BatchFormat::Ndjson)) };
+    let collectors = ship(&db.pool, wanted, pace()).await;
+    eventually(async || (collectors.figures().rejected > 2).then_some(())).await;
+    let stands = cursor(&db.pool).await.unwrap();
+    assert_eq!((stands.next_leaf, stands.skipped), (17, 0));
+    let (rows,): (i64,) = sqlx::query_as("select count(*) from collector_skip").fetch_one(&db.owner).await.unwrap();
+    assert_eq!((rows, endpoint.taken()), (0, (0..17).collect()));
+    sqlx::raw_sql("drop trigger deaf on entry").execute(&db.owner).await.unwrap();
+    until_shipped(&db.pool, 51).await;
+    assert_eq!(endpoint.taken(), (0..51).filter(|n| *n != 17).collect::<Vec<_>>());
+    assert_eq!(skipped(&db.pool).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_sink_that_refuses_everything_is_not_fed_into_the_void() {
     let db = database().await;
     fill(&db.pool, 50).await;

@@ -22,7 +22,7 @@ use super::all;
 use crate::{
     fork::set_back,
     proxy::wire::{exchange, status},
-    support::{TestDb, audit::ORIGIN, database, eventually, rows, witness::TestWitness},
+    support::{TestDb, audit::ORIGIN, database, eventually, plain::write_configuration, rows, witness::TestWitness},
 };
 
 /// Everybody has a page, and Grace may read the log.
@@ -169,36 +169,9 @@ impl Broker {
 
 /// Writes the configuration of a broker, with something `more`, and makes its keys: the one that signs the log.
 fn prepare(db: &TestDb, folder: &Path, more: &str) -> Verifier {
-    let text = format!(
-        r#"
-[portal]
-url = "http://auth.example.localhost:1"
-[listener]
-http = "127.0.0.1:0"
-status = "127.0.0.1:0"
-[database]
-url = "{}"
-[audit]
-origin = "{ORIGIN}"
-[keys]
-wrapping_key_file = "wrapping.key"
-[[provider]]
-name = "corp"
-issuer = "http://localhost:1"
-client_id = "x"
-[policy]
-folder = "policies"
-entities = "entities.json"
-{more}"#,
-        db.broker_url
-    );
-    fs::create_dir(folder.join("policies")).unwrap();
-    for (name, content) in [("bailiwick.toml", text.as_str()), ("policies/rules.cedar", RULES), ("entities.json", "[]")]
-    {
-        fs::write(folder.join(name), content).unwrap();
-    }
+    let config = write_configuration(folder, db, RULES, &format!("[audit]\norigin = \"{ORIGIN}\"\n{more}"));
     let mut init = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
-    let made = init.args(["key", "init", "--config"]).arg(folder.join("bailiwick.toml")).output().unwrap();
+    let made = init.args(["key", "init", "--config"]).arg(config).output().unwrap();
     let printed = String::from_utf8(made.stdout).unwrap();
     printed.lines().next().unwrap().parse().unwrap()
 }

@@ -1,10 +1,14 @@
 //! A whole broker on a test's database: configuration, keys and rules in a folder of its own, the certified provider
 //! from npm, one protected app, and a cluster where the test wants one. Everything but the outside world is real.
 
-use std::{path::PathBuf, process::Command, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
 use bailiwick::{
-    app::{self, Running},
+    app::{self, Running, StartFault},
     config::Settings,
     model::{SystemClock, SystemEntropy},
 };
@@ -124,6 +128,20 @@ upstream = "http://{upstream}"
         let path = self.configure(self.first_ports(), cluster);
         let settings = Settings::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await.unwrap()
+    }
+
+    /// Tries to start a broker over a configuration that was written before.
+    pub async fn try_start(&self, configuration: &Path) -> Result<Running, StartFault> {
+        let settings = Settings::load(configuration).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await
+    }
+
+    /// The configuration of the first broker, with something `more`.
+    pub fn configure_with(&self, more: &str) -> PathBuf {
+        let path = self.configure(self.first_ports(), None);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}\n{more}")).unwrap();
+        path
     }
 
     /// Runs the program against this site's configuration; it must succeed.

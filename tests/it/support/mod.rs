@@ -26,6 +26,8 @@ pub mod kubernetes;
 pub mod ledger;
 #[allow(dead_code, reason = "not every test needs a person")]
 pub mod person;
+#[allow(dead_code, reason = "each test file takes what it needs")]
+pub mod plain;
 pub mod portal;
 #[allow(dead_code, reason = "not every test needs a provider")]
 pub mod provider;
