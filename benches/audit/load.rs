@@ -10,7 +10,11 @@ use bailiwick::{
     model::{Action, BrokerId, CanonicalPath, SystemClock, SystemEntropy, Verdict},
 };
 use sqlx::PgPool;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinSet, yield_now},
+    time::timeout,
+};
 
 use super::{
     cpu,
@@ -112,6 +116,48 @@ impl Brokers {
             tasks.stop(Duration::from_secs(30)).await;
         }
     }
+}
+
+/// What the callers cost by themselves: the same tasks with the same drafts, told by one that does nothing else.
+pub async fn callers_alone(callers: usize, each: Duration) -> Measured {
+    let (asked, mut waiting) = mpsc::unbounded_channel::<(Draft, oneshot::Sender<()>)>();
+    let telling = tokio::spawn(async move {
+        let mut batch = Vec::new();
+        while waiting.recv_many(&mut batch, callers).await > 0 {
+            // As the log does, it lets those who were just told hand in their next first.
+            let mut before = 0;
+            while batch.len() > before {
+                before = batch.len();
+                yield_now().await;
+                while let Ok(next) = waiting.try_recv() {
+                    batch.push(next);
+                }
+            }
+            batch.drain(..).for_each(|(_, reply)| reply.send(()).unwrap());
+        }
+    });
+    let (cpu, start, mut tasks) = (cpu::used(), Instant::now(), JoinSet::new());
+    for caller in 0..callers {
+        let asked = asked.clone();
+        tasks.spawn(async move {
+            let usual = decision(caller as u64, Verdict::Allow);
+            let (mut waits, mut nth) = (Vec::new(), 0);
+            while start.elapsed() < each {
+                let draft = again(&usual, nth << 16 | caller as u64);
+                let (began, (reply, told)) = (Instant::now(), oneshot::channel());
+                asked.send((draft, reply)).unwrap();
+                timeout(Duration::from_secs(60), told).await.unwrap().unwrap();
+                waits.push(began.elapsed().as_micros() as u32);
+                nth += 1;
+            }
+            waits
+        });
+    }
+    let waits = tasks.join_all().await.concat();
+    let measured = Measured::new(waits, start.elapsed(), cpu::used() - cpu, 1);
+    drop(asked);
+    telling.await.unwrap();
+    measured
 }
 
 /// What someone who is known asks next: for another page, under another id. A broker remembers the rest, as `usual` does.

@@ -20,7 +20,7 @@ mod support;
 
 use std::{path::Path, time::Duration};
 
-use load::{Brokers, Measured};
+use load::{Brokers, Measured, callers_alone};
 use support::server::Server;
 
 /// `rounds`, and for how long each measurement runs.
@@ -37,6 +37,7 @@ struct Row {
     three: Measured,
     copy: Measured,
     single: Measured,
+    callers: Measured,
 }
 
 fn main() {
@@ -61,7 +62,13 @@ async fn alone(server: &Server, options: &Options) {
     let broker = Brokers::open(server, 1).await;
     for _ in 0..options.rounds {
         let seen = broker.append(512, options.each).await;
-        println!("{:.0} rows/s, {:.1} a batch, {:.2} us of CPU each", seen.rate(), seen.batch(), seen.cpu_each());
+        let callers = callers_alone(512, options.each).await.cpu_each();
+        println!(
+            "{:.0} rows/s, {:.1} a batch, {:.2} us of CPU each, of which {callers:.2} are the callers'",
+            seen.rate(),
+            seen.batch(),
+            seen.cpu_each()
+        );
     }
     broker.close().await;
 }
@@ -78,6 +85,7 @@ async fn compare(server: &Server, options: &Options) {
                 copy: plain::copy(server, callers, options.each).await,
                 three: three.append(callers, options.each).await,
                 single: plain::single(server, callers, options.each).await,
+                callers: callers_alone(callers, options.each).await,
             };
             // The first round only warms up.
             if round > 0 {
@@ -94,7 +102,7 @@ async fn compare(server: &Server, options: &Options) {
 fn report(rows: &[Vec<Row>]) {
     println!("\nrows/s, p50 and p99 of the wait in ms; fsync and synchronous_commit on");
     println!(
-        "{:>7} | {:>22} | {:>22} | {:>22} | {:>22} | {:>9} | {:>9} | {:>9} | {:>9} | {:>7} | {:>7}",
+        "{:>7} | {:>22} | {:>22} | {:>22} | {:>22} | {:>9} | {:>9} | {:>9} | {:>9} | {:>7} | {:>7} | {:>7}",
         "callers",
         "one broker",
         "three brokers",
@@ -105,6 +113,7 @@ fn report(rows: &[Vec<Row>]) {
         "p99/COPY",
         "p99/single",
         "CPU us",
+        "callers",
         "a batch"
     );
     for (callers, rounds) in CALLERS.into_iter().zip(rows) {
@@ -114,7 +123,7 @@ fn report(rows: &[Vec<Row>]) {
             format!("{:>8.0} {:>6.2} {:>6.2}", over(&Measured::rate), over(&|m| m.wait(0.5)), over(&|m| m.wait(0.99)))
         };
         println!(
-            "{callers:>7} | {} | {} | {} | {} | {:>9.2} | {:>10.2} | {:>9.2} | {:>10.2} | {:>7.1} | {:>7.1}",
+            "{callers:>7} | {} | {} | {} | {} | {:>9.2} | {:>10.2} | {:>9.2} | {:>10.2} | {:>7.1} | {:>7.1} | {:>7.1}",
             shown(&|row| &row.one),
             shown(&|row| &row.three),
             shown(&|row| &row.copy),
@@ -124,11 +133,13 @@ fn report(rows: &[Vec<Row>]) {
             over(&|row| row.one.wait(0.99) / row.copy.wait(0.99)),
             over(&|row| row.one.wait(0.99) / row.single.wait(0.99)),
             over(&|row| row.one.cpu_each()),
+            over(&|row| row.callers.cpu_each()),
             over(&|row| row.one.batch()),
         );
     }
     println!(
-        "CPU is the broker's process with the callers in it, making their drafts included; rounds: {}",
+        "CPU is the broker's process with the callers in it; \"callers\" is what these take by themselves, making their \
+         drafts and being woken; rounds: {}",
         rows[0].len()
     );
 }
