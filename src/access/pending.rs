@@ -57,6 +57,11 @@ impl Meter {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// How many have come so far.
+    pub fn received_so_far(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
     /// So many more bytes of body went to the caller.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);

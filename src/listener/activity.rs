@@ -1,17 +1,20 @@
 //! What a connection is busy with, so that one that is busy with nothing can be closed.
-//! hyper has one limit for a request's head that also runs while a connection merely waits; this keeps the two apart.
+//! hyper has one limit for a request's head, which also runs while a connection merely waits and takes an alarm for each
+//! request. This keeps the two apart, and looks once a second.
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
+    time::{Instant, MissedTickBehavior, interval},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::Limits;
 
@@ -27,9 +30,20 @@ struct State {
     head_since: Option<Instant>,
 }
 
+/// Why a connection ends that would have gone on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It has begun a request and does not finish its head.
+    Stalled,
+    /// It has had nothing to do for long.
+    Idle,
+    /// The broker stops.
+    Stopping,
+}
+
 /// What should become of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+enum Fate {
     /// It lives.
     Keep,
     /// It has nothing to do.
@@ -67,7 +81,7 @@ impl Activity {
 
     /// What should become of the connection now. `heads_one_at_a_time` holds for HTTP/1, where bytes between requests
     /// can only be a head.
-    pub(super) fn fate(&self, now: Instant, limits: &Limits, heads_one_at_a_time: bool) -> Fate {
+    fn fate(&self, now: Instant, limits: &Limits, heads_one_at_a_time: bool) -> Fate {
         self.with(|state| {
             let older = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
             match state {
@@ -82,6 +96,39 @@ impl Activity {
         })
     }
 }
+
+impl Activity {
+    /// Watches over the connection's patience, and waits for `stopping`, if that has not come before.
+    pub(super) async fn end(
+        self: Arc<Self>,
+        stopping: Option<CancellationToken>,
+        limits: Limits,
+        heads_one_at_a_time: bool,
+    ) -> End {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stops = async {
+            match &stopping {
+                Some(stopping) => stopping.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut stops = pin!(stops);
+        loop {
+            tokio::select! {
+                () = &mut stops => return End::Stopping,
+                _ = look.tick() => match self.fate(Instant::now(), &limits, heads_one_at_a_time) {
+                    Fate::Keep => {}
+                    Fate::Stalled => return End::Stalled,
+                    Fate::Idle => return End::Idle,
+                },
+            }
+        }
+    }
+}
+
+/// How often a connection is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One open request.
 #[derive(Debug)]
@@ -148,8 +195,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -129,7 +129,7 @@ const SINGLE: [&str; 24] = [
 /// `Transfer_Encoding` and its like, which some upstreams read as `Transfer-Encoding`.
 fn is_disguised(name: &HeaderName) -> bool {
     let text = name.as_str();
-    if !text.contains(['_', '.']) {
+    if !text.bytes().fold(false, |found, byte| found | (byte == b'_') | (byte == b'.')) {
         return false;
     }
     let plain = text.replace(['_', '.'], "-");

@@ -14,14 +14,14 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of a request that has been let in.
-pub type RequestBody = UnsyncBoxBody<Bytes, BodyFault>;
+pub struct RequestBody(Timed<Incoming>);
 
 /// The body of a response.
 pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -45,6 +45,29 @@ pub fn empty() -> ResponseBody {
 /// A body that is at hand.
 pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Timed<Incoming>) -> Self {
+        Self(body)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        Pin::new(&mut self.get_mut().0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
 }
 
 /// A request's body that must keep coming.

@@ -14,7 +14,6 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body_util::BodyExt;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -24,17 +23,18 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, timeout},
 };
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     HostTable, Limits, Peer, RequestBody, ResponseBody, ServerNames, Trust, Turning,
-    activity::{Activity, Fate, Watched},
+    activity::{Activity, End, Watched},
     admit::{Handshake, Turned, admit, named_host},
     body::{Guarded, Timed, full},
     proxy_protocol,
+    rarely::Rarely,
     tls::Named,
     turned::{Away, GARBLED, NO_PROXY_HEADER, STALLED, of_connection, of_handshake},
 };
@@ -159,35 +159,34 @@ where
     });
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
-    let mut look = interval(Duration::from_secs(1));
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let heads_one_at_a_time = speaks != Speaks::Two;
-    let mut closing = false;
+    let end = |stopping| Rarely::new(Arc::clone(&activity).end(stopping, shared.limits, heads_one_at_a_time));
+    let mut ends = end(Some(shared.stopping.clone()));
     loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(fault) = ended {
-                    tracing::debug!(%fault, "a connection broke");
-                    if let Some(away) = of_connection(fault.as_ref()) {
-                        shared.tell(away, host.as_deref(), address);
-                    }
-                }
-                return;
-            }
-            () = shared.stopping.cancelled(), if !closing => {
-                closing = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            _ = look.tick() => match activity.fate(Instant::now(), &shared.limits, heads_one_at_a_time) {
-                Fate::Keep => {}
-                Fate::Stalled => return shared.tell(STALLED, host.as_deref(), address),
-                Fate::Idle => {
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            why = &mut ends => match why {
+                End::Stalled => return shared.tell(STALLED, host.as_deref(), address),
+                End::Idle => {
                     connection.as_mut().graceful_shutdown();
                     let _ = timeout(Duration::from_secs(1), connection.as_mut()).await;
                     return;
                 }
+                End::Stopping => {
+                    connection.as_mut().graceful_shutdown();
+                    ends = end(None);
+                    continue;
+                }
             },
+        };
+        if let Err(fault) = ended {
+            tracing::debug!(%fault, "a connection broke");
+            if let Some(away) = of_connection(fault.as_ref()) {
+                shared.tell(away, host.as_deref(), address);
+            }
         }
+        return;
     }
 }
 
@@ -195,10 +194,9 @@ fn builder(limits: &Limits, speaks: Speaks) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
         // No limit on the number of fields but hyper's own of 100, for which it takes no memory; `admit` counts again.
-        // Runs between requests too, so it is the longer of the two; `Activity` holds heads to the shorter.
-        .header_read_timeout(limits.idle.max(limits.header))
+        // `Activity` holds heads and silence to their limits, without an alarm for each request.
+        .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(8192));
     builder
         .http2()
@@ -256,7 +254,7 @@ async fn answer(
 fn prepare(request: Request<Incoming>, peer: Peer, idle: Duration, finished: Arc<AtomicBool>) -> Request<RequestBody> {
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(peer);
-    Request::from_parts(parts, Timed::new(body, idle, finished).boxed_unsync())
+    Request::from_parts(parts, RequestBody::new(Timed::new(body, idle, finished)))
 }
 
 fn turn_away(Turned(status, why): Turned) -> Response<ResponseBody> {

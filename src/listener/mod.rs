@@ -12,6 +12,7 @@ mod body;
 mod connection;
 mod host;
 mod proxy_protocol;
+mod rarely;
 mod status;
 mod tls;
 mod turned;

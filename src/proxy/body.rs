@@ -4,10 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,32 +12,23 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{place::Place, upstream::Outgoing};
+use super::{lane::Lane, place::Place};
 use crate::{
     access::{Meter, Pending},
     audit::ClosedBy,
     listener::{BoxError, RequestBody, ResponseBody},
 };
 
-/// How many pieces of a request's body have left.
-#[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU64);
-
-impl Progress {
-    pub(super) fn pieces(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// A request's body on its way to the upstream.
-pub(super) fn upload(body: RequestBody, meter: Arc<Meter>, progress: Arc<Progress>) -> Outgoing {
-    Upload { inner: body, meter, progress }.boxed_unsync()
-}
-
-struct Upload {
+pub(super) struct Upload {
     inner: RequestBody,
     meter: Arc<Meter>,
-    progress: Arc<Progress>,
+}
+
+impl Upload {
+    pub(super) fn new(inner: RequestBody, meter: Arc<Meter>) -> Self {
+        Self { inner, meter }
+    }
 }
 
 impl Body for Upload {
@@ -54,7 +42,6 @@ impl Body for Upload {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         this.meter.received(data.len() as u64);
-                        this.progress.0.fetch_add(1, Ordering::Relaxed);
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                 }
@@ -73,14 +60,27 @@ impl Body for Upload {
     }
 }
 
-/// A response's body on its way to the caller.
-pub(super) fn download(body: Incoming, owed: Pending, place: Place) -> ResponseBody {
+/// A response's body on its way to the caller, over `lane`, or from wherever it is at hand.
+pub(super) fn download(body: Incoming, from: Source, owed: Pending, place: Place) -> ResponseBody {
     let meter = owed.meter();
-    Download { inner: body, meter, owed: Some(owed), place }.boxed_unsync()
+    Download { inner: body, from, broken: None, meter, owed: Some(owed), place }.boxed_unsync()
+}
+
+/// Where a response's body comes from.
+pub(super) enum Source {
+    /// A connection that has to be moved along.
+    Lane(Lane),
+    /// All of it has come.
+    Hand,
+    /// A connection that is moved along elsewhere.
+    Elsewhere,
 }
 
 struct Download {
     inner: Incoming,
+    from: Source,
+    /// What it broke with, told a turn later: what came before shall be on its way by then.
+    broken: Option<hyper::Error>,
     meter: Arc<Meter>,
     owed: Option<Pending>,
     place: Place,
@@ -88,8 +88,21 @@ struct Download {
 
 impl Download {
     fn finish(&mut self, by: ClosedBy) {
+        if let Source::Lane(lane) = std::mem::replace(&mut self.from, Source::Elsewhere)
+            && by == ClosedBy::Upstream
+        {
+            lane.go_home(self.place.alarm());
+        }
         if let Some(owed) = self.owed.take() {
             owed.finish(by);
+        }
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let inner = Pin::new(&mut self.inner);
+        match &mut self.from {
+            Source::Lane(lane) => lane.drive_for(cx, |cx| inner.poll_frame(cx)),
+            Source::Hand | Source::Elsewhere => inner.poll_frame(cx),
         }
     }
 }
@@ -103,12 +116,19 @@ impl Body for Download {
         if this.owed.is_none() {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(by) = Pin::new(&mut this.place).poll(cx) {
+        if let Some(fault) = this.broken.take() {
+            this.finish(ClosedBy::UpstreamFault);
+            return Poll::Ready(Some(Err(fault.into())));
+        }
+        // What is at hand already is not held up, so it needs no place.
+        if !matches!(this.from, Source::Hand)
+            && let Poll::Ready(by) = Pin::new(&mut this.place).poll(cx)
+        {
             this.finish(by);
             return Poll::Ready(Some(Err("this stream was closed by the broker".into())));
         }
         loop {
-            match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+            match ready!(this.poll_inner(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         this.meter.sent(data.len() as u64);
@@ -116,8 +136,9 @@ impl Body for Download {
                     }
                 }
                 Some(Err(fault)) => {
-                    this.finish(ClosedBy::UpstreamFault);
-                    return Poll::Ready(Some(Err(fault.into())));
+                    this.broken = Some(fault);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 None => {
                     this.finish(ClosedBy::Upstream);
@@ -139,7 +160,11 @@ impl Body for Download {
 impl Drop for Download {
     fn drop(&mut self) {
         // hyper drops a body at its last byte, without asking whether there is more.
-        let by = if self.inner.is_end_stream() { ClosedBy::Upstream } else { ClosedBy::Caller };
+        let by = match &self.broken {
+            Some(_) => ClosedBy::UpstreamFault,
+            None if self.inner.is_end_stream() => ClosedBy::Upstream,
+            None => ClosedBy::Caller,
+        };
         self.finish(by);
     }
 }

@@ -1,13 +1,31 @@
 //! The names of header fields that claim an identity, an address or another target: fields that some proxy or framework
 //! believes. None of them passes the broker from a caller; what an app is told comes from the broker alone.
 
+use std::sync::LazyLock;
+
 /// Whether a field claims who or where a request comes from, or what it should be taken for.
 pub(super) fn claims(plain: &str) -> bool {
+    // Most fields begin with a letter with which no claim begins.
+    let begins = plain.as_bytes().first().and_then(|first| BEGINS.get(usize::from(*first)));
+    if begins != Some(&true) {
+        return false;
+    }
     // None begins with another, so only the last that does not come after the field can begin it.
     let after = PREFIXES.partition_point(|prefix| *prefix <= plain);
     let before = after.checked_sub(1).and_then(|last| PREFIXES.get(last));
     before.is_some_and(|prefix| plain.starts_with(prefix)) || NAMES.binary_search(&plain).is_ok()
 }
+
+/// The bytes with which claims begin.
+static BEGINS: LazyLock<[bool; 256]> = LazyLock::new(|| {
+    let mut begins = [false; 256];
+    for first in PREFIXES.iter().chain(NAMES).filter_map(|claim| claim.as_bytes().first()) {
+        if let Some(place) = begins.get_mut(usize::from(*first)) {
+            *place = true;
+        }
+    }
+    begins
+});
 
 /// In order. None begins with another.
 const PREFIXES: &[&str] = &[

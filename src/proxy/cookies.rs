@@ -61,8 +61,14 @@ fn name_of(pair: &[u8]) -> &[u8] {
 
 /// Some readers of cookies decode names, so an escaped spelling is ours as well.
 fn is_ours(name: &[u8]) -> bool {
-    let name: Vec<u8> = percent_encoding::percent_decode(name).collect();
-    name.trim_ascii().get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
+    let begins = |name: &[u8]| {
+        name.trim_ascii().get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
+    };
+    if name.contains(&b'%') {
+        begins(&percent_encoding::percent_decode(name).collect::<Vec<u8>>())
+    } else {
+        begins(name)
+    }
 }
 
 #[cfg(test)]

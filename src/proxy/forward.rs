@@ -1,14 +1,13 @@
 //! Forwards what is permitted. INVARIANT: the request line is built from the permit's action and from nothing else, the
 //! permit is used up by it, and how it ended is owed to the log from then on.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{
-    body::{Progress, download, upload},
+    body::{Source, Upload, download},
     headers::{Destination, Ours, for_caller, for_upstream},
     kubernetes_request::is_long_running,
     place::Place,
@@ -82,9 +81,9 @@ pub(super) async fn forward(
     upstream: &Upstream,
     mut ours: Ours,
     came: Came,
-    place: Place,
+    mut place: Place,
 ) -> Result<Response<ResponseBody>, Failed> {
-    let (standing, owed) = permit.spend_whole();
+    let (standing, mut owed) = permit.spend_whole();
     let Some(line) = Line::of(&standing.action) else {
         owed.not_forwarded("not something that is forwarded");
         return Err(Failed::Internal);
@@ -98,18 +97,28 @@ pub(super) async fn forward(
             return Err(Failed::Internal);
         }
     }
-    let progress = Arc::new(Progress::default());
-    let body = upload(came.body, owed.meter(), Arc::clone(&progress));
-    let Some(request) = build(upstream, &line, &ours, &came.headers, body) else {
+    let body = Upload::new(came.body, owed.meter());
+    let Some(request) = build(upstream, &line, &ours, came.headers, body) else {
         owed.not_forwarded("it could not be written as it was permitted");
         return Err(Failed::Internal);
     };
     if line.upgrade != Upgrade::None {
-        return upgrade::open(upstream, line.upgrade, request, owed, place, came.connection).await;
+        return Box::pin(upgrade::open(upstream, line.upgrade, request, owed, place, came.connection)).await;
     }
-    let asked = Asked { upstream, long_running: line.long_running, progress };
-    let (response, owed, place) = asked.send(request, owed, place).await?;
-    relay(upstream, response, owed, place)
+    if !line.long_running {
+        place.expect_answer(upstream.patience, owed.meter());
+    }
+    // If the caller goes away meanwhile, nobody knows how much has left.
+    owed.sent();
+    let (response, from) = match upstream.send(request, &mut place).await {
+        Ok(answered) => answered,
+        Err(fault) => return Err(no_answer(&fault, owed)),
+    };
+    place.answered();
+    if line.long_running {
+        place.take();
+    }
+    relay(upstream, response, from, owed, place)
 }
 
 /// Writes the request; none when it would not be exactly what was permitted.
@@ -117,7 +126,7 @@ fn build(
     upstream: &Upstream,
     line: &Line<'_>,
     ours: &Ours,
-    came: &HeaderMap,
+    came: HeaderMap,
     body: Outgoing,
 ) -> Option<Request<Outgoing>> {
     let mut headers = for_upstream(came, upstream.destination, line.upgrade);
@@ -132,62 +141,16 @@ fn build(
     Some(request)
 }
 
-struct Asked<'u> {
-    upstream: &'u Upstream,
-    long_running: bool,
-    progress: Arc<Progress>,
-}
-
-impl Asked<'_> {
-    async fn send(
-        &self,
-        request: Request<Outgoing>,
-        mut owed: Pending,
-        mut place: Place,
-    ) -> Result<(Response<Incoming>, Pending, Place), Failed> {
-        // If the caller goes away meanwhile, nobody knows how much has left.
-        owed.sent();
-        let answered = tokio::select! {
-            answered = self.upstream.send(request) => answered,
-            () = self.patience() => {
-                owed.finish(ClosedBy::Timeout);
-                return Err(Failed::TimedOut);
-            }
-            by = &mut place => {
-                owed.finish(by);
-                return Err(Failed::Ended);
-            }
-        };
-        match answered {
-            Ok(response) => {
-                if self.long_running {
-                    place.take();
-                }
-                Ok((response, owed, place))
-            }
-            Err(fault) => Err(no_answer(&fault, owed)),
-        }
-    }
-
-    /// Ends when the upstream has said nothing for too long after the last piece of the request.
-    async fn patience(&self) {
-        if self.long_running {
-            std::future::pending::<()>().await;
-        }
-        loop {
-            let before = self.progress.pieces();
-            sleep(self.upstream.patience).await;
-            if self.progress.pieces() == before {
-                return;
-            }
-        }
-    }
-}
-
 /// Tells the log, and the caller, about an upstream without an answer.
 pub(super) fn no_answer(fault: &NoAnswer, owed: Pending) -> Failed {
-    tracing::warn!(%fault, request = %owed.request(), "an upstream gave no answer");
+    if !matches!(fault, NoAnswer::Ended(_)) {
+        tracing::warn!(%fault, request = %owed.request(), "an upstream gave no answer");
+    }
     match fault {
+        NoAnswer::Ended(by) => {
+            owed.finish(*by);
+            if *by == ClosedBy::Timeout { Failed::TimedOut } else { Failed::Ended }
+        }
         NoAnswer::Unreachable(_) => {
             owed.not_forwarded("the upstream cannot be reached");
             Failed::Unreachable
@@ -203,6 +166,7 @@ pub(super) fn no_answer(fault: &NoAnswer, owed: Pending) -> Failed {
 pub(super) fn relay(
     upstream: &Upstream,
     response: Response<Incoming>,
+    from: Source,
     owed: Pending,
     place: Place,
 ) -> Result<Response<ResponseBody>, Failed> {
@@ -216,9 +180,9 @@ pub(super) fn relay(
         owed.finish(ClosedBy::UpstreamFault);
         return Err(if misleads { Failed::Redirect } else { Failed::Broken });
     }
-    let mut answer = Response::new(download(body, owed, place));
+    let mut answer = Response::new(download(body, from, owed, place));
     *answer.status_mut() = parts.status;
-    *answer.headers_mut() = for_caller(&parts.headers, upstream.destination, false);
+    *answer.headers_mut() = for_caller(parts.headers, upstream.destination, false);
     Ok(answer)
 }
 
@@ -227,9 +191,14 @@ pub(super) async fn soon<T>(work: impl Future<Output = T>) -> Option<T> {
     timeout(std::time::Duration::from_secs(10), work).await.ok()
 }
 
-/// A field of the broker's own from text that may be anything.
-pub(super) fn field(text: &str) -> Option<HeaderValue> {
-    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    let sound = text.trim() == text && (is_plain || !text.chars().any(char::is_control));
-    sound.then(|| HeaderValue::from_bytes(text.as_bytes()).ok()).flatten()
+/// A field of the broker's own from text, in UTF-8, that may be anything.
+pub(super) fn field(text: Bytes) -> Option<HeaderValue> {
+    let is_plain = text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    let sound = if is_plain {
+        text.trim_ascii().len() == text.len()
+    } else {
+        let text = std::str::from_utf8(&text).ok()?;
+        text.trim() == text && !text.chars().any(char::is_control)
+    };
+    sound.then(|| HeaderValue::from_maybe_shared(text).ok()).flatten()
 }

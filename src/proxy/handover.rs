@@ -36,6 +36,11 @@ pub(super) fn begin(door: &WebDoor, target: &str) -> Response<ResponseBody> {
     response
 }
 
+/// Whether `path` is ours on an app's host.
+pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
+    path.as_str().starts_with(OURS) || path.as_str() == "/.bailiwick"
+}
+
 /// Answers what is ours on an app's host.
 pub(super) async fn reserved(
     door: &WebDoor,
@@ -43,20 +48,20 @@ pub(super) async fn reserved(
     method: Method,
     path: &CanonicalPath,
     request: RequestId,
-) -> Option<Response<ResponseBody>> {
-    let name = path.as_str().strip_prefix(OURS).or((path.as_str() == "/.bailiwick").then_some(""))?;
+) -> Response<ResponseBody> {
+    let name = path.as_str().strip_prefix(OURS).unwrap_or_default();
     let refuse = |check, status, text: &'static str| {
         if let Some(peer) = parts.extensions.get::<Peer>() {
             door.note(None, check, text, peer.address, request);
         }
         plain(status, text)
     };
-    Some(match (name, method) {
+    match (name, method) {
         ("handover", Method::Get) => finish(door, parts, request).await,
         ("sign-out", Method::Post) => sign_out(door, parts).await,
         ("handover" | "sign-out", _) => refuse("method", StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed."),
         _ => refuse("address", StatusCode::NOT_FOUND, "There is nothing here."),
-    })
+    }
 }
 
 /// Back from the portal: the code for a cookie of the app's own.

@@ -23,51 +23,75 @@ pub enum Destination {
 }
 
 /// The fields of a request that pass to the upstream.
-pub fn for_upstream(came: &HeaderMap, destination: Destination, upgrade: Upgrade) -> HeaderMap {
-    let nominated = nominated(came);
-    let mut goes = HeaderMap::with_capacity(came.len() + OURS);
-    for (name, value) in came {
+pub fn for_upstream(mut headers: HeaderMap, destination: Destination, upgrade: Upgrade) -> HeaderMap {
+    let nominated = nominated(&headers);
+    let cookies = if destination == Destination::Web { cookies::for_upstream(&headers) } else { None };
+    // A field that stands twice goes if one of its values must.
+    let goes = |name: &HeaderName, value: &HeaderValue| {
         let plain = normalised(name);
         let ours_alone = is_framing(&plain) || nominated.iter().any(|name| *name == plain) || claims(&plain);
-        if ours_alone || plain != name.as_str() || !passes_to(destination, upgrade, &plain, value) {
-            continue;
-        }
-        goes.append(name.clone(), value.clone());
-    }
+        ours_alone || plain != name.as_str() || !passes_to(destination, upgrade, &plain, value)
+    };
+    remove(&mut headers, goes);
     if destination == Destination::Kubernetes {
-        keep_protocols_without_bearer(&mut goes);
-    } else if let Some(cookies) = cookies::for_upstream(came) {
-        goes.insert(header::COOKIE, cookies);
+        keep_protocols_without_bearer(&mut headers);
+    } else if let Some(cookies) = cookies {
+        headers.insert(header::COOKIE, cookies);
     }
-    goes
+    headers
 }
 
 /// The fields of an upstream's response that pass to the caller.
-pub fn for_caller(came: &HeaderMap, destination: Destination, upgraded: bool) -> HeaderMap {
-    let nominated = nominated(came);
-    let mut goes = HeaderMap::with_capacity(came.len());
-    for (name, value) in came {
+pub fn for_caller(mut headers: HeaderMap, destination: Destination, upgraded: bool) -> HeaderMap {
+    let nominated = nominated(&headers);
+    let goes = |name: &HeaderName, _: &HeaderValue| {
         let plain = normalised(name);
         // A length may stand: hyper checks it against the body that it frames anew.
-        let framing = is_framing(&plain) && plain != "content-length";
-        let dropped = match name {
-            &header::SET_COOKIE => destination == Destination::Kubernetes || cookies::sets_ours(value),
-            // Authentication bound to a connection would bind whoever uses the connection next.
-            &header::WWW_AUTHENTICATE => is_of_connection(value),
-            &header::SEC_WEBSOCKET_ACCEPT | &header::SEC_WEBSOCKET_PROTOCOL | &header::SEC_WEBSOCKET_EXTENSIONS => {
-                !upgraded
-            }
-            &header::ALT_SVC => true,
-            _ => plain.starts_with("bailiwick-"),
-        };
-        if !framing && !nominated.iter().any(|name| *name == plain) && !dropped {
-            goes.append(name.clone(), value.clone());
+        let framing = is_framing(&plain) && (upgraded || plain != "content-length");
+        framing || nominated.iter().any(|name| *name == plain) || is_the_brokers(name, &plain, destination, upgraded)
+    };
+    remove(&mut headers, goes);
+    keep_values(&mut headers, header::SET_COOKIE, |value| !cookies::sets_ours(value));
+    // Authentication bound to a connection would bind whoever uses the connection next.
+    keep_values(&mut headers, header::WWW_AUTHENTICATE, |value| !is_of_connection(value));
+    headers
+}
+
+/// Whether an upstream has no say in a field.
+fn is_the_brokers(name: &HeaderName, plain: &str, destination: Destination, upgraded: bool) -> bool {
+    match name {
+        &header::SET_COOKIE => destination == Destination::Kubernetes,
+        &header::SEC_WEBSOCKET_ACCEPT | &header::SEC_WEBSOCKET_PROTOCOL | &header::SEC_WEBSOCKET_EXTENSIONS => {
+            !upgraded
+        }
+        &header::ALT_SVC => true,
+        _ => plain.starts_with("bailiwick-"),
+    }
+}
+
+/// Removes every field with a value of which `goes` is true.
+fn remove(headers: &mut HeaderMap, goes: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+    let mut gone: Vec<HeaderName> = Vec::new();
+    for (name, value) in &*headers {
+        if goes(name, value) {
+            gone.push(name.clone());
         }
     }
-    if upgraded {
-        goes.remove(header::CONTENT_LENGTH);
+    for name in gone {
+        headers.remove(name);
     }
-    goes
+}
+
+/// Keeps those values of a field of which `stays` is true, in their order.
+fn keep_values(headers: &mut HeaderMap, name: HeaderName, stays: impl Fn(&HeaderValue) -> bool) {
+    if headers.get_all(&name).iter().all(&stays) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = headers.get_all(&name).iter().filter(|value| stays(value)).cloned().collect();
+    headers.remove(&name);
+    for value in kept {
+        headers.append(name.clone(), value);
+    }
 }
 
 /// The fields that the broker sets.
@@ -75,31 +99,38 @@ pub fn for_caller(came: &HeaderMap, destination: Destination, upgraded: bool) ->
 pub struct Ours(Vec<(HeaderName, HeaderValue)>);
 
 impl Ours {
-    /// Adds a field; one that may stand more than once is added more than once.
+    /// None yet, with room for about so many.
+    pub fn with_room_for(fields: usize) -> Self {
+        Self(Vec::with_capacity(fields))
+    }
+
+    /// Adds a field; one that may stand more than once is added more than once, one right after the other.
     pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
         self.0.push((name, value));
     }
 
     /// Sets the fields, replacing whatever stood there.
     pub fn set_in(&self, headers: &mut HeaderMap) {
-        for (name, _) in &self.0 {
-            headers.remove(name);
-        }
-        for (name, value) in &self.0 {
-            headers.append(name.clone(), value.clone());
+        for each in self.0.chunk_by(|(one, _), (other, _)| one == other) {
+            headers.reserve(each.len());
+            for (place, (name, value)) in each.iter().enumerate() {
+                if place == 0 {
+                    headers.insert(name, value.clone());
+                } else {
+                    headers.append(name, value.clone());
+                }
+            }
         }
     }
 
     /// Whether exactly the broker's fields stand in `headers`, and none that imitates one of them.
     pub fn stand_in(&self, headers: &HeaderMap) -> bool {
-        let each_as_set = self.0.iter().all(|(name, _)| {
-            let ours = self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value);
-            headers.get_all(name).iter().eq(ours)
+        let each_as_set = self.0.chunk_by(|(one, _), (other, _)| one == other).all(|each| {
+            let Some((name, _)) = each.first() else { return false };
+            headers.get_all(name).iter().eq(each.iter().map(|(_, value)| value))
         });
-        let claims_are_ours = headers.keys().all(|name| {
-            let plain = normalised(name);
-            !claims(&plain) || self.0.iter().any(|(ours, _)| ours == name)
-        });
+        let claims_are_ours =
+            headers.keys().all(|name| self.0.iter().any(|(ours, _)| ours == name) || !claims(&normalised(name)));
         each_as_set && claims_are_ours
     }
 
@@ -109,13 +140,11 @@ impl Ours {
     }
 }
 
-/// About how many fields the broker adds.
-const OURS: usize = 10;
-
 /// A field's name as the most lenient upstream reads it: CGI and its heirs do not tell `_`, `.` and `-` apart.
 fn normalised(name: &HeaderName) -> Cow<'_, str> {
     let name = name.as_str();
-    if name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
+    // Every byte is looked at, which takes less time than to stop at the first.
+    if name.bytes().fold(false, |found, byte| found | (byte == b'_') | (byte == b'.')) {
         Cow::Owned(name.replace(['_', '.'], "-"))
     } else {
         Cow::Borrowed(name)
@@ -132,21 +161,21 @@ fn nominated(headers: &HeaderMap) -> Vec<String> {
 
 /// Framing and hop-by-hop fields: the broker's alone, on either side.
 fn is_framing(plain: &str) -> bool {
-    const FRAMING: [&str; 12] = [
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "max-forwards",
-        "te",
-        "trailer",
-        "trailers",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    FRAMING.binary_search(&plain).is_ok() || plain.starts_with("proxy-")
+    matches!(
+        plain,
+        "connection"
+            | "content-length"
+            | "expect"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "max-forwards"
+            | "te"
+            | "trailer"
+            | "trailers"
+            | "transfer-encoding"
+            | "upgrade"
+    ) || plain.starts_with("proxy-")
 }
 
 fn passes_to(destination: Destination, upgrade: Upgrade, plain: &str, value: &HeaderValue) -> bool {
@@ -200,14 +229,14 @@ mod tests {
     }
 
     fn web(fields: &[(&str, &str)]) -> HeaderMap {
-        for_upstream(&map(fields), Destination::Web, Upgrade::None)
+        for_upstream(map(fields), Destination::Web, Upgrade::None)
     }
 
     #[test]
     fn a_caller_does_not_name_the_api_servers_record() {
         let came = map(&[("Audit-ID", "forged"), ("accept", "*/*")]);
-        assert_eq!(names(&for_upstream(&came, Destination::Kubernetes, Upgrade::None)), ["accept"]);
-        assert_eq!(names(&for_upstream(&came, Destination::Web, Upgrade::None)), ["accept", "audit-id"]);
+        assert_eq!(names(&for_upstream(came.clone(), Destination::Kubernetes, Upgrade::None)), ["accept"]);
+        assert_eq!(names(&for_upstream(came.clone(), Destination::Web, Upgrade::None)), ["accept", "audit-id"]);
     }
 
     #[test]
@@ -256,7 +285,7 @@ mod tests {
             "a.b",
         ] {
             for destination in [Destination::Web, Destination::Kubernetes] {
-                let left = for_upstream(&map(&[(name, "admin")]), destination, Upgrade::None);
+                let left = for_upstream(map(&[(name, "admin")]), destination, Upgrade::None);
                 assert!(left.is_empty(), "{name} passed to {destination:?}");
             }
         }
@@ -303,10 +332,10 @@ mod tests {
             ("Sec-WebSocket-Extensions", "permessage-deflate"),
             ("Sec-WebSocket-Key", "k"),
         ]);
-        let left = for_upstream(&came, Destination::Kubernetes, Upgrade::WebSocket);
+        let left = for_upstream(came.clone(), Destination::Kubernetes, Upgrade::WebSocket);
         assert_eq!(names(&left), ["accept", "sec-websocket-key", "sec-websocket-protocol"]);
         assert_eq!(left.get("sec-websocket-protocol").unwrap(), "v5.channel.k8s.io");
-        let left = for_upstream(&came, Destination::Kubernetes, Upgrade::None);
+        let left = for_upstream(came.clone(), Destination::Kubernetes, Upgrade::None);
         assert_eq!(names(&left), ["accept"]);
     }
 
@@ -346,9 +375,9 @@ mod tests {
             ("Sec-WebSocket-Accept", "x"),
             ("Warning", "299"),
         ]);
-        let left = for_caller(&came, Destination::Web, false);
+        let left = for_caller(came.clone(), Destination::Web, false);
         assert_eq!(names(&left), ["content-type", "set-cookie", "warning"]);
         assert_eq!(left.get("set-cookie").unwrap(), "theirs=1");
-        assert!(!for_caller(&came, Destination::Kubernetes, false).contains_key("set-cookie"));
+        assert!(!for_caller(came.clone(), Destination::Kubernetes, false).contains_key("set-cookie"));
     }
 }

@@ -12,6 +12,7 @@ use hyper::body::Body;
 use super::{
     Rooms,
     forward::{Came, Failed, forward},
+    ids::Ids,
     impersonate,
     kubernetes_request::{self, may_upgrade},
     place::Place,
@@ -33,6 +34,7 @@ use crate::{
 pub struct KubernetesDoor {
     cluster: ClusterName,
     rooms: Rooms,
+    ids: Ids,
     upstream: Arc<Upstream>,
     prefixes: HashMap<ProviderName, String>,
 }
@@ -47,6 +49,7 @@ impl KubernetesDoor {
         let prefix = |provider: &config::Provider| (provider.name.clone(), provider.kubernetes_prefix.clone());
         Ok(Arc::new(Self {
             cluster: cluster.name.clone(),
+            ids: Ids::new(Arc::clone(&rooms.entropy)),
             rooms,
             upstream: Upstream::kubernetes(Target::of_cluster(cluster)?)?,
             prefixes: providers.iter().map(prefix).collect(),
@@ -56,14 +59,11 @@ impl KubernetesDoor {
     /// As a service for the host table.
     pub fn service(self: &Arc<Self>) -> Service {
         let door = Arc::clone(self);
-        Service::from_fn(move |request| {
-            let door = Arc::clone(&door);
-            async move { door.answer(request).await }
-        })
+        Service::from_fn(move |request| Arc::clone(&door).answer(request))
     }
 
-    async fn answer(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
-        let id = RequestId::random(self.rooms.entropy.as_ref());
+    async fn answer(self: Arc<Self>, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+        let id = self.ids.draw();
         let connection = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
         let (parts, body) = request.into_parts();
         let Some(peer) = parts.extensions.get::<Peer>() else {

@@ -1,6 +1,7 @@
 //! A response's place among the open streams. What is known to be a stream takes it at once; anything else takes it when
 //! it has been open for a while, so that short requests leave no trace there. Nothing is missed in between: whoever
-//! enters is checked against what has ended meanwhile.
+//! enters is checked against what has ended meanwhile. Until the upstream answers, its patience is kept here too, with
+//! the same alarm.
 
 use std::{
     future::Future,
@@ -10,10 +11,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
+use super::upstream::NoAnswer;
 use crate::{
-    access::{Permit, Standing},
+    access::{Meter, Permit, Standing},
     audit::ClosedBy,
     model::RequestId,
     streams::{Cause, StreamGuard, Streams},
@@ -22,12 +24,16 @@ use crate::{
 /// After which an open response counts as a stream. Together with the registry's own pace well within a second.
 const A_WHILE: Duration = Duration::from_millis(400);
 
+/// Goes off when a place has to be looked at. To set one that there is already costs next to nothing.
+pub(super) type Alarm = Pin<Box<Sleep>>;
+
 /// Resolves when the response must end, with who says so. Leaves the registry when dropped.
 pub(super) struct Place {
     streams: Streams,
     standing: Arc<Standing>,
     request: RequestId,
-    wait: Pin<Box<Sleep>>,
+    alarm: Option<Alarm>,
+    patience: Option<Patience>,
     held: Option<Held>,
 }
 
@@ -36,13 +42,22 @@ struct Held {
     _guard: StreamGuard,
 }
 
+/// For how long the upstream may say nothing after the last piece of the request.
+struct Patience {
+    limit: Duration,
+    until: Instant,
+    meter: Arc<Meter>,
+    received: u64,
+}
+
 impl Place {
     pub(super) fn new(streams: &Streams, permit: &Permit) -> Self {
         Self {
             streams: streams.clone(),
             standing: permit.standing(),
             request: permit.request(),
-            wait: Box::pin(sleep(A_WHILE)),
+            alarm: None,
+            patience: None,
             held: None,
         }
     }
@@ -54,6 +69,63 @@ impl Place {
             self.held = Some(Held { closed: Box::pin(guard.closed()), _guard: guard });
         }
     }
+
+    /// From now on also ends, by timeout, when nothing has come for `limit` since the last piece that `meter` received.
+    pub(super) fn expect_answer(&mut self, limit: Duration, meter: Arc<Meter>) {
+        let received = meter.received_so_far();
+        self.patience = Some(Patience { limit, until: Instant::now() + limit, meter, received });
+    }
+
+    /// The upstream has answered.
+    pub(super) fn answered(&mut self) {
+        self.patience = None;
+    }
+
+    /// Uses an alarm that somebody else has no more use for.
+    pub(super) fn lend(&mut self, alarm: Option<Alarm>) {
+        if let (None, None, Some(mut alarm)) = (&self.alarm, &self.held, alarm) {
+            alarm.as_mut().reset(Instant::now() + A_WHILE);
+            self.alarm = Some(alarm);
+        }
+    }
+
+    /// The alarm, from whoever will not ask any more.
+    pub(super) fn alarm(&mut self) -> Option<Alarm> {
+        self.alarm.take()
+    }
+
+    /// The end of `work`, or of this.
+    pub(super) async fn bound<T>(&mut self, work: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        tokio::select! {
+            done = work => Ok(done),
+            by = self => Err(NoAnswer::Ended(by)),
+        }
+    }
+
+    /// Waits until it has been open for a while, or until the alarm that was set then.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.get_or_insert_with(|| Box::pin(sleep(A_WHILE))).as_mut().poll(cx)
+    }
+
+    fn set_alarm(&mut self, until: Instant) {
+        match &mut self.alarm {
+            Some(alarm) => alarm.as_mut().reset(until),
+            None => self.alarm = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+}
+
+impl Patience {
+    /// Until when, if something has come since it was last asked.
+    fn again(&mut self) -> Option<Instant> {
+        let received = self.meter.received_so_far();
+        if received == self.received {
+            return None;
+        }
+        self.received = received;
+        self.until = Instant::now() + self.limit;
+        Some(self.until)
+    }
 }
 
 impl Future for Place {
@@ -62,10 +134,23 @@ impl Future for Place {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ClosedBy> {
         let this = self.get_mut();
         if this.held.is_none() {
-            ready!(this.wait.as_mut().poll(cx));
+            ready!(this.poll_alarm(cx));
             this.take();
+            if let Some(until) = this.patience.as_ref().map(|patience| patience.until) {
+                this.set_alarm(until);
+            }
         }
         let Some(held) = &mut this.held else { return Poll::Pending };
-        held.closed.as_mut().poll(cx).map(|cause| cause.closed_by())
+        if let Poll::Ready(cause) = held.closed.as_mut().poll(cx) {
+            return Poll::Ready(cause.closed_by());
+        }
+        while this.patience.is_some() {
+            ready!(this.poll_alarm(cx));
+            match this.patience.as_mut().and_then(Patience::again) {
+                Some(until) => this.set_alarm(until),
+                None => return Poll::Ready(ClosedBy::Timeout),
+            }
+        }
+        Poll::Pending
     }
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::{Duration, timeout};
 
 use super::{
+    body::Source,
     forward::{Failed, no_answer, relay, soon},
     headers::for_caller,
     place::Place,
@@ -76,7 +77,7 @@ pub(super) async fn open(
             return Err(Failed::Ended);
         }
     };
-    let response = match answered {
+    let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(fault)) => return Err(no_answer(&NoAnswer::Broken(fault.into()), owed)),
         Err(_) => {
@@ -85,7 +86,7 @@ pub(super) async fn open(
         }
     };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return relay(upstream, response, owed, place);
+        return relay(upstream, response, Source::Elsewhere, owed, place);
     }
     owed.meter().status(StatusCode::SWITCHING_PROTOCOLS.as_u16());
     if asked(response.headers()) != upgrade {
@@ -93,7 +94,7 @@ pub(super) async fn open(
         return Err(Failed::Broken);
     }
     place.take();
-    let headers = agreed(upstream, upgrade, &response);
+    let headers = agreed(upstream, upgrade, &mut response);
     tokio::spawn(join(connection, response, owed, place));
     let mut answer = Response::new(empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -102,22 +103,14 @@ pub(super) async fn open(
 }
 
 fn prepare(upstream: &Upstream, upgrade: Upgrade, request: &mut Request<Outgoing>) {
-    let host = HeaderValue::try_from(upstream.authority().as_str());
-    let path = request.uri().path_and_query().cloned();
-    // On a connection of its own hyper writes the target as it stands: origin form (RFC 9112, section 3.2.1).
-    if let Some(path) = path {
-        *request.uri_mut() = http::Uri::from(path);
-    }
     let headers = request.headers_mut();
-    if let Ok(host) = host {
-        headers.insert(header::HOST, host);
-    }
+    headers.insert(header::HOST, upstream.host());
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, token(upgrade));
 }
 
-fn agreed(upstream: &Upstream, upgrade: Upgrade, response: &Response<Incoming>) -> HeaderMap {
-    let mut headers = for_caller(response.headers(), upstream.destination, true);
+fn agreed(upstream: &Upstream, upgrade: Upgrade, response: &mut Response<Incoming>) -> HeaderMap {
+    let mut headers = for_caller(std::mem::take(response.headers_mut()), upstream.destination, true);
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, token(upgrade));
     headers

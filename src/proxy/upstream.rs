@@ -10,8 +10,11 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri, uri::Authority, uri::PathAndQuery};
-use http_body_util::combinators::UnsyncBoxBody;
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, Uri, header,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::{
     client::legacy::{Client, Error as ClientError},
@@ -19,14 +22,17 @@ use hyper_util::{
 };
 
 use super::{
+    body::{Source, Upload},
     dial::Dial,
     headers::Destination,
+    lane::{Answered, Lanes},
+    place::Place,
     target::{Target, TargetFault, Token},
 };
-use crate::listener::BoxError;
+use crate::{audit::ClosedBy, listener::BoxError};
 
 /// The body of a request to an upstream.
-pub(super) type Outgoing = UnsyncBoxBody<bytes::Bytes, BoxError>;
+pub(super) type Outgoing = Upload;
 
 /// Clients per cluster: an API server allows a hundred streams on a connection, and one is easily a bottleneck.
 const CLUSTER_CLIENTS: usize = 4;
@@ -37,13 +43,21 @@ pub struct Upstream {
     pub(super) destination: Destination,
     /// For how long it may say nothing at all about an ordinary request.
     pub(super) patience: Duration,
-    clients: Vec<Client<Dial, Outgoing>>,
-    next: AtomicUsize,
+    way: Way,
     upgrades: Dial,
-    scheme: http::uri::Scheme,
     authority: Authority,
+    /// The same, as a field.
+    host: HeaderValue,
     prefix: String,
     token: Token,
+}
+
+/// How requests get there.
+enum Way {
+    /// In the clear, one at a time on a connection.
+    Lanes(Lanes),
+    /// Over TLS, which may turn out to be HTTP/2.
+    Clients { clients: Vec<Client<Dial, Outgoing>>, next: AtomicUsize, scheme: Scheme },
 }
 
 /// Why an upstream gave no answer.
@@ -55,6 +69,9 @@ pub(super) enum NoAnswer {
     /// Something may have arrived there.
     #[error("the upstream broke off: {0}")]
     Broken(#[source] BoxError),
+    /// It was waited for no longer.
+    #[error("its answer was no longer waited for")]
+    Ended(ClosedBy),
 }
 
 impl Upstream {
@@ -76,6 +93,7 @@ impl Upstream {
         patience: Duration,
     ) -> Result<Arc<Self>, TargetFault> {
         let authority = host.unwrap_or(&target.authority);
+        let fault = || TargetFault::Address(authority.to_owned());
         let client = || {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
@@ -85,37 +103,45 @@ impl Upstream {
                 .http2_keep_alive_timeout(Duration::from_secs(20))
                 .build(target.dial.clone())
         };
+        let way = if target.scheme == Scheme::HTTP {
+            Way::Lanes(Lanes::new(target.dial.clone()))
+        } else {
+            let clients = (0..clients).map(|_| client()).collect();
+            Way::Clients { clients, next: AtomicUsize::new(0), scheme: target.scheme.clone() }
+        };
         Ok(Arc::new(Self {
             destination,
             patience,
-            clients: (0..clients).map(|_| client()).collect(),
-            next: AtomicUsize::new(0),
+            way,
             upgrades: target.dial.for_upgrades(),
-            scheme: target.scheme.clone(),
-            authority: authority.parse().map_err(|_| TargetFault::Address(authority.to_owned()))?,
+            authority: authority.parse().map_err(|_| fault())?,
+            host: HeaderValue::try_from(authority).map_err(|_| fault())?,
             prefix: target.prefix,
             token: target.token,
         }))
     }
 
-    /// The address of `path` there.
+    /// The address of `path` there, in origin form (RFC 9112, section 3.2.1).
     pub(super) fn uri(&self, path: &str, query: Option<&str>) -> Option<Uri> {
-        let target = match query {
-            Some(query) => format!("{}{path}?{query}", self.prefix),
-            None => format!("{}{path}", self.prefix),
-        };
+        let mut target =
+            String::with_capacity(self.prefix.len() + path.len() + query.map_or(0, |query| query.len() + 1));
+        target.push_str(&self.prefix);
+        target.push_str(path);
+        if let Some(query) = query {
+            target.push('?');
+            target.push_str(query);
+        }
+        let target = Bytes::from(target);
         // INVARIANT: what is sent is what was judged, byte for byte.
-        let parsed = PathAndQuery::try_from(target.as_str()).ok().filter(|parsed| parsed.as_str() == target)?;
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(parsed);
-        Uri::from_parts(parts).ok()
+        let parsed = PathAndQuery::from_maybe_shared(target.clone())
+            .ok()
+            .filter(|parsed| parsed.as_str().as_bytes() == target)?;
+        Some(Uri::from(parsed))
     }
 
-    /// The upstream's own name, for `Host` on connections that become streams.
-    pub(super) fn authority(&self) -> &Authority {
-        &self.authority
+    /// The upstream's own name, for `Host`.
+    pub(super) fn host(&self) -> HeaderValue {
+        self.host.clone()
     }
 
     /// What the broker shows with each request.
@@ -123,16 +149,44 @@ impl Upstream {
         self.token.header().await
     }
 
-    /// Sends a request over a shared connection.
-    pub(super) async fn send(&self, request: Request<Outgoing>) -> Result<Response<Incoming>, NoAnswer> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len().max(1);
-        let Some(client) = self.clients.get(turn) else {
-            return Err(NoAnswer::Unreachable("no client".into()));
-        };
-        client.request(request).await.map_err(|fault: ClientError| match fault.is_connect() {
-            true => NoAnswer::Unreachable(fault.into()),
-            false => NoAnswer::Broken(fault.into()),
-        })
+    /// Sends a request over a connection that others use as well, for as long as `place` lasts.
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Outgoing>,
+        place: &mut Place,
+    ) -> Result<(Response<Incoming>, Source), NoAnswer> {
+        match &self.way {
+            Way::Lanes(lanes) => {
+                request.headers_mut().insert(header::HOST, self.host());
+                let Answered { response, lane } = lanes.send(request, place).await?;
+                Ok((response, lane.map_or(Source::Hand, Source::Lane)))
+            }
+            Way::Clients { clients, next, scheme } => {
+                let turn = next.fetch_add(1, Ordering::Relaxed) % clients.len().max(1);
+                let Some(client) = clients.get(turn) else {
+                    return Err(NoAnswer::Unreachable("no client".into()));
+                };
+                let Some(uri) = self.absolute(request.uri(), scheme) else {
+                    return Err(NoAnswer::Unreachable("no address".into()));
+                };
+                *request.uri_mut() = uri;
+                let answered = place.bound(Box::pin(client.request(request))).await?;
+                let response = answered.map_err(|fault: ClientError| match fault.is_connect() {
+                    true => NoAnswer::Unreachable(fault.into()),
+                    false => NoAnswer::Broken(fault.into()),
+                })?;
+                Ok((response, Source::Elsewhere))
+            }
+        }
+    }
+
+    /// As the client wants it, which finds a connection by it.
+    fn absolute(&self, uri: &Uri, scheme: &Scheme) -> Option<Uri> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = uri.path_and_query().cloned();
+        Uri::from_parts(parts).ok()
     }
 
     /// A connection that serves one request and may become a stream.

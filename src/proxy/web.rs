@@ -4,9 +4,10 @@
 //! ways and changes that another site's page asks for; then whoever has no app session is sent to the portal (or told
 //! so, if nobody is looking); then the gate is asked.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt::Write, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request::Parts};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use hyper::body::Body as _;
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     forward::{Came, Failed, field, forward},
     handover,
     headers::Ours,
+    ids::Ids,
     place::Place,
     target::{Target, TargetFault},
     upgrade,
@@ -39,7 +41,9 @@ pub struct WebDoor {
     /// The portal's origin.
     pub(super) portal: String,
     pub(super) rooms: Rooms,
-    host: String,
+    ids: Ids,
+    host: HeaderValue,
+    proto: HeaderValue,
     forward_identity: bool,
     upstream: Arc<Upstream>,
 }
@@ -66,13 +70,17 @@ impl WebDoor {
     /// The door to `app`.
     pub fn new(app: &config::App, portal: &Portal, rooms: Rooms) -> Result<Arc<Self>, TargetFault> {
         let host = app.host.to_string();
+        let origin = app.origin(portal);
+        let proto = if origin.starts_with("http:") { "http" } else { "https" };
         Ok(Arc::new(Self {
             app: app.name.clone(),
-            origin: app.origin(portal),
+            origin,
             portal: portal.url.origin().ascii_serialization(),
+            ids: Ids::new(Arc::clone(&rooms.entropy)),
             rooms,
             upstream: Upstream::web(Target::of_app(app)?, &host)?,
-            host,
+            host: HeaderValue::try_from(&host).map_err(|_| TargetFault::Address(host))?,
+            proto: HeaderValue::from_static(proto),
             forward_identity: app.forward_identity,
         }))
     }
@@ -80,44 +88,43 @@ impl WebDoor {
     /// As a service for the host table.
     pub fn service(self: &Arc<Self>) -> Service {
         let door = Arc::clone(self);
-        Service::from_fn(move |request| {
-            let door = Arc::clone(&door);
-            async move { door.answer(request).await }
-        })
+        Service::from_fn(move |request| Arc::clone(&door).answer(request))
     }
 
-    async fn answer(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+    async fn answer(self: Arc<Self>, mut request: Request<RequestBody>) -> Response<ResponseBody> {
         let connection = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
         let (parts, body) = request.into_parts();
-        let id = RequestId::random(self.rooms.entropy.as_ref());
+        let id = self.ids.draw();
         let Some(peer) = parts.extensions.get::<Peer>() else {
             return problem(StatusCode::INTERNAL_SERVER_ERROR, "no peer", Some(id), None);
         };
         let address = peer.address;
         let arrived = match self.first_checks(&parts, &body, id, address) {
             Ok(arrived) => arrived,
-            Err(unfit) => return self.unfit(unfit, &parts.headers, id, address).await,
+            Err(unfit) => return Box::pin(self.unfit(unfit, &parts.headers, id, address)).await,
         };
-        if let Some(response) = handover::reserved(self, &parts, arrived.method, &arrived.path, id).await {
-            return response;
+        if handover::is_reserved(&arrived.path) {
+            return Box::pin(handover::reserved(&self, &parts, arrived.method, &arrived.path, id)).await;
         }
         let caller = match self.caller(&parts.headers, arrived.address).await {
             Ok(caller) => caller,
             Err(why) => return self.nobody(&arrived, &why),
         };
-        let action = Action::Web(WebRequest {
+        let permit = match self.rooms.gate.ask(&caller, arrived.request, self.action(&arrived)).await {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refused(&arrived, &caller, refusal),
+        };
+        self.pass(&arrived, permit, Came { headers: parts.headers, body, connection }).await
+    }
+
+    fn action(&self, arrived: &Arrived) -> Action {
+        Action::Web(WebRequest {
             app: self.app.clone(),
             method: arrived.method,
             path: arrived.path.clone(),
             query: arrived.query.clone(),
             upgrade: arrived.upgrade,
-        });
-        let asked = summary(&action);
-        let permit = match self.rooms.gate.ask(&caller, arrived.request, action).await {
-            Ok(permit) => permit,
-            Err(refusal) => return self.refused(&arrived, &caller, asked, refusal),
-        };
-        self.pass(&arrived, permit, Came { headers: parts.headers, body, connection }).await
+        })
     }
 
     /// What can be refused without knowing who asks.
@@ -204,12 +211,13 @@ impl WebDoor {
         }
     }
 
-    fn refused(&self, arrived: &Arrived, caller: &Caller, asked: String, refusal: Refusal) -> Response<ResponseBody> {
+    fn refused(&self, arrived: &Arrived, caller: &Caller, refusal: Refusal) -> Response<ResponseBody> {
         if let Refusal::Unavailable { why, .. } = &refusal {
             self.note(None, "unavailable", why, arrived.address, arrived.request);
         }
         match (refusal, arrived.kind) {
             (Refusal::Denied { decision, request }, Kind::Navigation) => {
+                let asked = summary(&self.action(arrived));
                 RefusedPage::new(&self.portal, self.app.as_str(), asked, caller, &decision, request)
                     .answer(&self.portal)
             }
@@ -263,25 +271,36 @@ impl WebDoor {
 
     /// What the app is told. None if it cannot be said in a header field.
     fn fields(&self, arrived: &Arrived, caller: &Caller) -> Option<Ours> {
-        let mut ours = Ours::default();
-        let mut add = |name: &'static str, value: &str| {
-            ours.add(HeaderName::from_static(name), field(value)?);
+        let mut ours = Ours::with_room_for(6 + caller.groups.len());
+        // All stand in one piece of memory, which the fields share.
+        let mut text = BytesMut::with_capacity(512);
+        let mut add = |name: HeaderName, value: std::fmt::Arguments<'_>| {
+            text.write_fmt(value).ok()?;
+            ours.add(name, field(text.split().freeze())?);
             Some(())
         };
-        add("x-forwarded-for", &arrived.address.to_string())?;
-        add("x-forwarded-host", &self.host)?;
-        add("x-forwarded-proto", self.origin.split(':').next().unwrap_or("https"))?;
-        add("bailiwick-request", &arrived.request.to_string())?;
+        add(FORWARDED_FOR, format_args!("{}", arrived.address))?;
+        add(REQUEST, format_args!("{}", arrived.request))?;
         if self.forward_identity {
-            add("bailiwick-user", &format!("{}/{}", caller.identity.provider, caller.identity.subject))?;
-            add("bailiwick-name", &caller.identity.name)?;
+            add(USER, format_args!("{}/{}", caller.identity.provider, caller.identity.subject))?;
+            add(NAME, format_args!("{}", caller.identity.name))?;
             for group in &caller.groups {
-                add("bailiwick-groups", group)?;
+                add(GROUPS, format_args!("{group}"))?;
             }
         }
+        ours.add(FORWARDED_HOST, self.host.clone());
+        ours.add(FORWARDED_PROTO, self.proto.clone());
         Some(ours)
     }
 }
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REQUEST: HeaderName = HeaderName::from_static("bailiwick-request");
+const USER: HeaderName = HeaderName::from_static("bailiwick-user");
+const NAME: HeaderName = HeaderName::from_static("bailiwick-name");
+const GROUPS: HeaderName = HeaderName::from_static("bailiwick-groups");
 
 impl Arrived {
     /// Path and query, to come back to.

@@ -2,6 +2,7 @@
 
 mod doors;
 mod kubernetes;
+mod lanes;
 mod listener;
 pub mod pki;
 mod streams;

@@ -1,0 +1,179 @@
+//! Connections to an app, kept open: one request after the other, and never a byte of one for another.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bailiwick::audit::{ClosedBy, Event};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpListener,
+    sync::{Notify, mpsc},
+};
+
+use super::{
+    doors::{ORIGIN, Wiki},
+    web::ALL,
+    wire::{Recorder, read_request, read_until, reply, status},
+};
+
+/// An answer after which the connection stays open.
+const KEPT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+#[tokio::test]
+async fn one_connection_carries_one_request_after_the_other() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    let upstream = Recorder::scripted(move |_, mut wire| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            reply(&mut wire, KEPT).await;
+            while read_request(&mut wire).await.is_some() {
+                reply(&mut wire, KEPT).await;
+            }
+        }
+    })
+    .await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    for _ in 0..3 {
+        assert_eq!(status(&wiki.ask("GET /", "", "").await), 200);
+        let posted = wiki.ask("POST /", &format!("Origin: {ORIGIN}\r\n"), "a body").await;
+        assert_eq!(status(&posted), 200);
+    }
+    assert_eq!(opened.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_it_waited_is_replaced_unseen() {
+    let closed = Arc::new(Notify::new());
+    let tell = Arc::clone(&closed);
+    let upstream = Recorder::scripted(move |_, mut wire| {
+        let tell = Arc::clone(&tell);
+        async move {
+            reply(&mut wire, KEPT).await;
+            wire.shutdown().await.unwrap();
+            drop(wire);
+            tell.notify_one();
+        }
+    })
+    .await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    for number in 1..=3 {
+        let answer = wiki.ask("POST /", &format!("Origin: {ORIGIN}\r\n"), "a body").await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        closed.notified().await;
+        assert_eq!(upstream.seen().len(), number, "each arrives once");
+        assert_eq!(upstream.seen()[number - 1].body, b"a body");
+    }
+}
+
+#[tokio::test]
+async fn what_an_upstream_says_unasked_answers_nobody() {
+    let said = Arc::new(Notify::new());
+    let tell = Arc::clone(&said);
+    let upstream = Recorder::scripted(move |_, mut wire| {
+        let tell = Arc::clone(&tell);
+        async move {
+            reply(&mut wire, KEPT).await;
+            // Asked for by nobody, and meant for whoever asks next.
+            reply(&mut wire, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
+            tell.notify_one();
+            let _ = read_request(&mut wire).await;
+        }
+    })
+    .await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    for _ in 0..3 {
+        let answer = wiki.ask("GET /", "", "").await;
+        assert!(answer.ends_with("hello"), "{answer}");
+        said.notified().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_arrived_is_not_sent_again() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let upstream = Recorder::scripted(move |first, mut wire| {
+        let tell = tell.clone();
+        async move {
+            tell.send(first.line().to_owned()).unwrap();
+            reply(&mut wire, KEPT).await;
+            if let Some(second) = read_request(&mut wire).await {
+                tell.send(second.line().to_owned()).unwrap();
+            }
+        }
+    })
+    .await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    assert_eq!(status(&wiki.ask("GET /first", "", "").await), 200);
+    assert_eq!(status(&wiki.ask("GET /second", "", "").await), 502);
+    assert_eq!(status(&wiki.ask("GET /third", "", "").await), 200);
+    let arrived: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    assert_eq!(arrived, ["GET /first HTTP/1.1", "GET /second HTTP/1.1", "GET /third HTTP/1.1"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_broken_off_and_its_connection_gone() {
+    let upstream = Recorder::scripted(|_, mut wire| async move {
+        reply(&mut wire, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
+    })
+    .await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    for number in 1..=2 {
+        let answer = wiki.ask("GET /", "", "").await;
+        assert!(answer.ends_with("hello"), "{answer}");
+        let request = upstream.seen()[number - 1].values("bailiwick-request")[0].parse().unwrap();
+        let entry = wiki.court.entry(request, |event| matches!(event, Event::Outcome { .. })).await;
+        let Event::Outcome { sent, closed_by, .. } = entry.event else { unreachable!() };
+        assert_eq!((sent, closed_by), (5, ClosedBy::UpstreamFault));
+        assert_eq!(upstream.seen().len(), number);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_still_coming_belongs_to_no_other_request() {
+    // Answers as soon as it has read the head, and never reads on.
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = socket.accept().await {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let mut wire = stream;
+                let head = read_until(&mut wire, "\r\n\r\n").await;
+                tell.send(head.lines().next().unwrap_or_default().to_owned()).unwrap();
+                wire.write_all(KEPT.as_bytes()).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    let wiki = Wiki::at(address, ALL).await;
+    let mut stream = wiki.open("POST /slow", &format!("Origin: {ORIGIN}\r\nContent-Length: 50\r\n")).await;
+    stream.write_all(b"GET /smuggled HTTP/1.1\r\n").await.unwrap();
+    read_until(&mut stream, "hello").await;
+    assert_eq!(status(&wiki.ask("GET /other", "", "").await), 200);
+    let arrived: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    assert_eq!(arrived, ["POST /slow HTTP/1.1", "GET /other HTTP/1.1"], "each on a connection of its own");
+}
+
+#[tokio::test]
+async fn a_connection_that_its_upstream_has_closed_is_not_kept() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let upstream = Recorder::scripted(move |_, mut wire| {
+        let tell = tell.clone();
+        async move {
+            reply(&mut wire, KEPT).await;
+            wire.shutdown().await.unwrap();
+            let more = read_request(&mut wire).await;
+            tell.send(more.is_some()).unwrap();
+        }
+    })
+    .await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    assert_eq!(status(&wiki.ask("GET /", "", "").await), 200);
+    let wait = std::time::Duration::from_secs(60);
+    let asked_more = tokio::time::timeout(wait, told.recv()).await.expect("the connection is closed");
+    assert_eq!(asked_more, Some(false));
+}
