@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::{Entry, Event};
 use crate::model::{Action, Attributes, BrokerId, Caller, CredentialId, LoginId, PortalAction, RequestId, Timestamp};
 
-/// The typed columns beside a leaf.
+/// The typed columns beside a leaf, the target in whatever form is at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
+pub struct Columns<T = String> {
     /// `happened_at`.
     pub happened_at: Timestamp,
     /// `recorded_at`.
@@ -28,7 +28,7 @@ pub struct Columns {
     /// The verdict of a decision.
     pub verdict: Option<&'static str>,
     /// What it was about, in a few words.
-    pub target: Option<String>,
+    pub target: Option<T>,
 }
 
 /// What the columns say of a caller.
@@ -66,16 +66,29 @@ impl Columns {
         recorded_at: Timestamp,
         request: Option<RequestId>,
     ) -> Self {
-        let credential = event.credential().or(caller.and_then(|caller| caller.presented.credential()));
+        let (whose, request) = (caller.map(Whose::of), request.map(RequestId::uuid));
+        Self::of_event(broker.uuid(), whose, event, happened_at, recorded_at, request)
+    }
+
+    /// The same, from what the columns say of broker, caller and request, and the event.
+    pub(super) fn of_event(
+        broker: Uuid,
+        whose: Option<Whose>,
+        event: &Event,
+        happened_at: Timestamp,
+        recorded_at: Timestamp,
+        request: Option<Uuid>,
+    ) -> Self {
+        let credential = event.credential().map(CredentialId::uuid);
         Self {
             happened_at,
             recorded_at,
             kind: event.kind(),
-            broker: broker.uuid(),
-            request: request.map(RequestId::uuid),
-            person: caller.map(|caller| caller.person.uuid()),
-            login: event.login().or(caller.map(|caller| caller.login)).map(LoginId::uuid),
-            credential: credential.map(CredentialId::uuid),
+            broker,
+            request,
+            person: whose.map(|whose| whose.person),
+            login: event.login().map(LoginId::uuid).or(whose.map(|whose| whose.login)),
+            credential: credential.or(whose.and_then(|whose| whose.credential)),
             verdict: match event {
                 Event::Decision { decision, .. } => Some(decision.verdict.as_str()),
                 _ => None,
@@ -83,9 +96,21 @@ impl Columns {
             target: event.target().map(storable),
         }
     }
+
+    /// The same columns, with the target in another form.
+    pub(super) fn map_target<T>(self, form: impl FnOnce(String) -> T) -> Columns<T> {
+        let Self { happened_at, recorded_at, kind, broker, request, person, login, credential, verdict, target } = self;
+        let target = target.map(form);
+        Columns { happened_at, recorded_at, kind, broker, request, person, login, credential, verdict, target }
+    }
 }
 
 impl Event {
+    /// Whether it tells of the log itself: an epoch that began, another key.
+    pub(super) const fn is_of_the_log(&self) -> bool {
+        matches!(self, Self::EpochBegan { .. } | Self::KeyRotated { .. })
+    }
+
     const fn login(&self) -> Option<LoginId> {
         match self {
             Self::LoginEnded { login, .. } => Some(*login),
@@ -111,8 +136,12 @@ impl Event {
 
 /// `target`, made shorter and printable where it is not.
 pub(super) fn storable(target: String) -> String {
-    let is_plain = target.len() <= LONGEST_TARGET && target.bytes().all(is_plain);
-    if is_plain { target } else { printable(shortened(&target)) }
+    if is_stored_as_it_is(target.as_bytes()) { target } else { printable(shortened(&target)) }
+}
+
+/// Whether a target stands in its column as it is.
+pub(super) fn is_stored_as_it_is(target: &[u8]) -> bool {
+    target.len() <= LONGEST_TARGET && target.iter().copied().all(is_plain)
 }
 
 const fn is_plain(byte: u8) -> bool {

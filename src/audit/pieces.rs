@@ -21,11 +21,12 @@ pub(super) struct Pieces<'l> {
     pub(super) salt: &'l [u8],
 }
 
-/// The members of the event: a decision, or what became of it.
+/// The members of the event: a decision, what became of it, or something else, which is left whole.
 #[derive(Debug)]
 pub(super) enum EventPieces<'l> {
-    Decision { action: &'l [u8], context: ContextPieces<'l>, decision: &'l [u8], policy: &'l [u8] },
+    Decision { action: &'l [u8], context: ContextPieces<'l>, ruling: &'l [u8] },
     Outcome { closed_by: &'l [u8], duration: &'l [u8], received: &'l [u8], sent: &'l [u8], status: &'l [u8] },
+    Other(&'l [u8]),
 }
 
 /// The context of a decision, whose numbers are hardly ever the same twice.
@@ -36,6 +37,13 @@ pub(super) struct ContextPieces<'l> {
     pub(super) assurance_age: &'l [u8],
     pub(super) credential: &'l [u8],
     pub(super) time: &'l [u8],
+}
+
+/// What was decided, and by which rules: what stands between is the same in all decisions, so both come again as one.
+#[derive(Debug)]
+pub(super) struct RulingPieces<'l> {
+    pub(super) decision: &'l [u8],
+    pub(super) policy: &'l [u8],
 }
 
 /// The members of a caller: who it is comes again with every request, with this or that presented.
@@ -69,19 +77,24 @@ pub(super) struct ObjectPieces<'l> {
 }
 
 impl<'l> Pieces<'l> {
-    /// Takes `leaf` apart, if it is a decision or an outcome: most leaves are.
+    /// Takes `leaf` apart, from both ends: what stands there has a length that is known.
     pub(super) fn of(leaf: &'l [u8]) -> Option<Self> {
         let (&VERSION, body) = leaf.split_first()? else { return None };
-        let (between, mut rest) = (&*BETWEEN, Rest(body));
-        rest.skip(b"{\"broker\":")?;
-        let broker = rest.until(&between.caller)?;
-        let caller = rest.until(&between.event)?;
-        let event = rest.until(&between.happened_at)?;
-        let happened_at = rest.until(&between.recorded_at)?;
-        let recorded_at = rest.until(&between.request)?;
-        let request = rest.until(&between.salt)?;
-        let salt = rest.0.strip_suffix(b"}")?;
-        let event = EventPieces::of(event)?;
+        let mut rest = Rest(body);
+        rest.skip_last(b"}")?;
+        let salt = rest.last(SALT)?;
+        rest.skip_last(br#","salt":"#)?;
+        let request = if rest.0.ends_with(b"null") { rest.last(NULL)? } else { rest.last(ID)? };
+        rest.skip_last(br#","request":"#)?;
+        let recorded_at = rest.last_integer()?;
+        rest.skip_last(br#","recorded_at":"#)?;
+        let happened_at = rest.last_integer()?;
+        rest.skip_last(br#","happened_at":"#)?;
+        rest.skip(br#"{"broker":"#)?;
+        let broker = rest.first(ID)?;
+        rest.skip(br#","caller":"#)?;
+        let caller = rest.until(&BETWEEN.event)?;
+        let event = EventPieces::of(rest.0)?;
         Some(Self { broker, caller, event, happened_at, recorded_at, request, salt })
     }
 }
@@ -89,24 +102,39 @@ impl<'l> Pieces<'l> {
 impl<'l> EventPieces<'l> {
     fn of(event: &'l [u8]) -> Option<Self> {
         let (between, mut rest) = (&*BETWEEN, Rest(event));
-        if rest.skip(b"{\"action\":").is_some() {
+        if rest.skip(br#"{"action":"#).is_some() {
             let action = rest.until(&between.context)?;
             let front = rest.until(&between.assurance_age)?;
-            let assurance_age = rest.until(&between.credential)?;
+            let assurance_age = rest.integer()?;
+            rest.skip(br#","credential":"#)?;
             let credential = rest.until(&between.time)?;
-            let time = rest.until(&between.decision)?;
-            let decision = rest.until(&between.policy)?;
+            let time = rest.integer()?;
+            rest.skip(br#"},"decision":"#)?;
+            rest.skip_last(b"}")?;
             let context = ContextPieces { front, assurance_age, credential, time };
-            return Some(Self::Decision { action, context, decision, policy: rest.0.strip_suffix(b"}")? });
+            return Some(Self::Decision { action, context, ruling: rest.0 });
         }
-        if rest.skip(b"{\"closed_by\":").is_some() {
+        if rest.skip(br#"{"closed_by":"#).is_some() {
             let closed_by = rest.until(&between.duration)?;
-            let duration = rest.until(&between.received)?;
-            let received = rest.until(&between.sent)?;
-            let sent = rest.until(&between.status)?;
-            return Some(Self::Outcome { closed_by, duration, received, sent, status: rest.0.strip_suffix(b"}")? });
+            let duration = rest.integer()?;
+            rest.skip(br#","kind":"outcome","received":"#)?;
+            let received = rest.integer()?;
+            rest.skip(br#","sent":"#)?;
+            let sent = rest.integer()?;
+            rest.skip(br#","status":"#)?;
+            rest.skip_last(b"}")?;
+            return Some(Self::Outcome { closed_by, duration, received, sent, status: rest.0 });
         }
-        None
+        Some(Self::Other(event))
+    }
+}
+
+impl<'l> RulingPieces<'l> {
+    /// Takes `ruling` apart.
+    pub(super) fn of(ruling: &'l [u8]) -> Option<Self> {
+        let mut rest = Rest(ruling);
+        let decision = rest.until(&BETWEEN.policy)?;
+        Some(Self { decision, policy: rest.0 })
     }
 }
 
@@ -123,8 +151,11 @@ impl<'l> CallerPieces<'l> {
 impl<'l> WebPieces<'l> {
     /// Takes `action` apart, if it has the members of a request to a web app in their places.
     pub(super) fn of(action: &'l [u8]) -> Option<Self> {
+        if !action.starts_with(br#"{"app":"#) {
+            return None;
+        }
         let (between, mut rest) = (&*BETWEEN, Rest(action));
-        let front = rest.until(&between.path).filter(|_| action.starts_with(b"{\"app\":"))?;
+        let front = rest.until(&between.path)?;
         let path = rest.until(&between.upgrade)?;
         Some(Self { front, path, upgrade: rest.0.strip_suffix(b"}")? })
     }
@@ -133,8 +164,11 @@ impl<'l> WebPieces<'l> {
 impl<'l> ObjectPieces<'l> {
     /// Takes `action` apart, if it has the members of a request about an object in their places.
     pub(super) fn of(action: &'l [u8]) -> Option<Self> {
+        if !action.starts_with(br#"{"attributes":"#) {
+            return None;
+        }
         let (between, mut rest) = (&*BETWEEN, Rest(action));
-        let front = rest.until(&between.name).filter(|_| action.starts_with(b"{\"attributes\":"))?;
+        let front = rest.until(&between.name)?;
         let name = rest.until(&between.namespace)?;
         let middle = rest.until(&between.path)?;
         let path = rest.until(&between.upgrade)?;
@@ -151,13 +185,50 @@ impl<'l> Rest<'l> {
         Some(())
     }
 
+    fn skip_last(&mut self, text: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_suffix(text)?;
+        Some(())
+    }
+
+    fn first(&mut self, length: usize) -> Option<&'l [u8]> {
+        self.0.split_off(..length)
+    }
+
+    fn last(&mut self, length: usize) -> Option<&'l [u8]> {
+        self.0.split_off(self.0.len().checked_sub(length)?..)
+    }
+
     /// What stands before `text`, which is skipped.
     fn until(&mut self, text: &Finder<'_>) -> Option<&'l [u8]> {
         let (piece, rest) = self.0.split_at_checked(text.find(self.0)?)?;
         self.0 = rest.strip_prefix(text.needle())?;
         Some(piece)
     }
+
+    /// What looks like an integer.
+    fn integer(&mut self) -> Option<&'l [u8]> {
+        let length = self.0.iter().position(|byte| !is_of_integer(*byte)).unwrap_or(self.0.len());
+        self.first(length)
+    }
+
+    fn last_integer(&mut self) -> Option<&'l [u8]> {
+        let start = self.0.iter().rposition(|byte| !is_of_integer(*byte)).map_or(0, |at| at + 1);
+        self.0.split_off(start..)
+    }
 }
+
+const fn is_of_integer(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'-')
+}
+
+/// The length of an id in quotes.
+const ID: usize = 38;
+
+/// The length of a salt in quotes.
+const SALT: usize = 34;
+
+/// The length of `null`.
+const NULL: usize = 4;
 
 /// Defines what stands between two members: the end of one, the name of the next.
 macro_rules! between {
@@ -169,12 +240,7 @@ macro_rules! between {
 }
 
 between! {
-    caller r#","caller":"#;
     event r#","event":"#;
-    happened_at r#","happened_at":"#;
-    recorded_at r#","recorded_at":"#;
-    request r#","request":"#;
-    salt r#","salt":"#;
     presented r#","presented":"#;
     scope r#","scope":"#;
     name r#","name":"#;
@@ -183,12 +249,7 @@ between! {
     upgrade r#","upgrade":"#;
     context r#","context":"#;
     assurance_age r#","assurance_age":"#;
-    credential r#","credential":"#;
     time r#","time":"#;
-    decision r#"},"decision":"#;
     policy r#","kind":"decision","policy":"#;
     duration r#","duration":"#;
-    received r#","kind":"outcome","received":"#;
-    sent r#","sent":"#;
-    status r#","status":"#;
 }

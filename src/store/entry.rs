@@ -1,11 +1,7 @@
 //! The entries of the audit log: added in batches through `extend_log`, read by leaf index.
 //! Rows carry leaf bytes and derived columns; what they mean is the audit room's to say.
 
-use sqlx::{
-    FromRow as _, PgConnection, PgExecutor, Row as _,
-    postgres::{PgArguments, PgRow},
-    query::Query,
-};
+use sqlx::{FromRow as _, PgConnection, PgExecutor, postgres::PgArguments, query::Query};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -61,70 +57,6 @@ pub struct Batch<'e> {
     pub tile_hashes: Vec<Vec<u8>>,
 }
 
-/// An entry as the database sent it, not read yet: that can be done on another core.
-pub struct Fetched(PgRow);
-
-/// An entry as it lies in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryRow<'r> {
-    /// `leaf_index`
-    pub leaf_index: i64,
-    /// `recorded_at`
-    pub recorded_at: Timestamp,
-    /// `leaf`
-    pub leaf: &'r [u8],
-    /// `happened_at`
-    pub happened_at: Timestamp,
-    /// `kind`
-    pub kind: &'r str,
-    /// `broker`
-    pub broker: Uuid,
-    /// `request`
-    pub request: Option<Uuid>,
-    /// `person`
-    pub person: Option<Uuid>,
-    /// `login`
-    pub login: Option<Uuid>,
-    /// `credential`
-    pub credential: Option<Uuid>,
-    /// `verdict`
-    pub verdict: Option<&'r str>,
-    /// `target`
-    pub target: Option<&'r str>,
-}
-
-impl Fetched {
-    /// Reads it, copying nothing.
-    pub fn read(&self) -> Result<EntryRow<'_>, StoreFault> {
-        let row = &self.0;
-        Ok(EntryRow {
-            leaf_index: row.try_get(0)?,
-            recorded_at: moment(row, 1)?,
-            leaf: row.try_get(2)?,
-            happened_at: moment(row, 3)?,
-            kind: row.try_get(4)?,
-            broker: row.try_get(5)?,
-            request: row.try_get(6)?,
-            person: row.try_get(7)?,
-            login: row.try_get(8)?,
-            credential: row.try_get(9)?,
-            verdict: row.try_get(10)?,
-            target: row.try_get(11)?,
-        })
-    }
-}
-
-/// A `timestamptz`: microseconds since the year 2000, in eight bytes.
-fn moment(row: &PgRow, column: usize) -> Result<Timestamp, StoreFault> {
-    let value = row.try_get_raw(column)?;
-    let bytes = value.as_bytes().ok().and_then(|bytes| bytes.first_chunk());
-    let micros = i64::from_be_bytes(*bytes.ok_or(StoreFault::Malformed { what: "the time of an entry" })?);
-    Ok(Timestamp::from_micros(micros.saturating_add(MICROS_TO_2000)))
-}
-
-/// From 1970, where our time begins.
-const MICROS_TO_2000: i64 = 946_684_800_000_000;
-
 /// Makes room for entries of the month of `moment` and of the next.
 pub async fn ensure_partitions(db: impl PgExecutor<'_>, moment: Timestamp) -> Result<(), StoreFault> {
     sqlx::query("select ensure_partitions($1)").bind(moment.to_datetime()).execute(db).await?;
@@ -163,24 +95,6 @@ pub async fn was_rolled_back(db: impl PgExecutor<'_>, transaction: &str) -> Resu
     let (fate,): (Option<String>,) =
         sqlx::query_as("select pg_xact_status($1::xid8)").bind(transaction).fetch_one(db).await?;
     Ok(fate.as_deref() == Some("aborted"))
-}
-
-/// The entries `from..to`, in order: one for each index, unless someone has been at the table.
-pub async fn between(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<Vec<Fetched>, StoreFault> {
-    let rows = sqlx::query(
-        "select leaf_index, recorded_at, leaf, happened_at, kind, broker, request, person, login, credential, verdict,
-                target
-           from entry
-          where leaf_index >= $1 and leaf_index < $2
-          order by leaf_index, recorded_at
-          limit $3",
-    )
-    .bind(stored(from))
-    .bind(stored(to))
-    .bind(stored(to.saturating_sub(from).saturating_add(1)))
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(Fetched).collect())
 }
 
 /// The index of the last entry and the size of the newest head, as of one instant.

@@ -23,6 +23,7 @@ pub mod collector;
 pub mod command_line_grant;
 pub mod credential;
 pub mod entry;
+pub mod entry_page;
 pub mod epoch;
 pub mod export_manifest;
 pub mod feed;

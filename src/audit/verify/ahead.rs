@@ -10,7 +10,7 @@ use super::{
     derive::{Derived, derive},
     recall::Recall,
 };
-use crate::store::{StoreFault, entry};
+use crate::store::{StoreFault, entry_page::EntryPage};
 
 /// Pages of entries on their way to the fold.
 pub(super) struct Ahead {
@@ -18,12 +18,12 @@ pub(super) struct Ahead {
     end: u64,
     pages: VecDeque<(u64, Page)>,
     depth: usize,
-    /// What those who judge remember, while they have no page.
-    idle: Vec<Recall>,
+    /// What those who judge remember, and the room for a page, while there is none to judge.
+    idle: Vec<(Recall, EntryPage)>,
 }
 
 /// A page that is being judged.
-type Page = JoinHandle<Result<(Vec<Derived>, Recall), StoreFault>>;
+type Page = JoinHandle<Result<(Vec<Derived>, (Recall, EntryPage)), StoreFault>>;
 
 impl Ahead {
     /// Of the entries `next..end`.
@@ -36,18 +36,18 @@ impl Ahead {
     pub(super) async fn page(&mut self, db: &mut PgConnection) -> Result<Option<(u64, Vec<Derived>)>, StoreFault> {
         while self.next < self.end && self.pages.len() < self.depth {
             let to = self.end.min(self.next + PAGE);
-            let rows = entry::between(&mut *db, self.next, to).await?;
-            let mut recall = self.idle.pop().unwrap_or_default();
-            let judging = spawn_blocking(move || Ok((derive(&rows, &mut recall)?, recall)));
+            let (mut recall, mut page) = self.idle.pop().unwrap_or_default();
+            page.fill(&mut *db, self.next, to).await?;
+            let judging = spawn_blocking(move || Ok((derive(&page, &mut recall)?, (recall, page))));
             self.pages.push_back((to, judging));
             self.next = to;
         }
         let Some((to, page)) = self.pages.pop_front() else { return Ok(None) };
-        let (judged, recall) = page.await.map_err(|_| StoreFault::Malformed { what: "an entry" })??;
-        self.idle.push(recall);
+        let (judged, idle) = page.await.map_err(|_| StoreFault::Malformed { what: "an entry" })??;
+        self.idle.push(idle);
         Ok(Some((to, judged)))
     }
 }
 
-/// How many entries are read at once.
-const PAGE: u64 = 2_048;
+/// How many entries are read at once: so few that a page is still in the core's own cache when it is judged.
+const PAGE: u64 = 512;

@@ -25,6 +25,7 @@ use crate::{
     },
     store::{
         StoreFault, archive, checkpoint, entry,
+        entry_page::EntryPage,
         head::{self, Head},
         key::{self, KeyPurpose},
         tile,
@@ -295,8 +296,10 @@ async fn narrowed(db: &mut PgConnection, broken: Broken) -> Result<Broken, Store
     for index in from / width..to.div_ceil(width) {
         let Some((_, stored)) = tile::tiles(&mut *db, 0, index, index + 1).await?.pop() else { continue };
         let stored = hashes(&stored).unwrap_or_default();
-        for row in entry::between(&mut *db, index * width, (index + 1) * width).await? {
-            let row = row.read()?;
+        let mut page = EntryPage::default();
+        page.fill(&mut *db, index * width, (index + 1) * width).await?;
+        for row in page.rows() {
+            let row = row?;
             let leaf_index = u64::try_from(row.leaf_index).unwrap_or(u64::MAX);
             let nth = usize::try_from(leaf_index % width).unwrap_or(usize::MAX);
             if (from..to).contains(&leaf_index) && stored.get(nth) != Some(&leaf_hash(row.leaf)) {

@@ -1,7 +1,7 @@
 //! What verification computes for each entry by itself, from its leaf bytes alone: its hash, its columns once more, and
 //! whether the stored ones say the same. Needs no order, so it runs on every core at once.
 
-use super::recall::Recall;
+use super::recall::{Recall, Target};
 use crate::{
     audit::{
         Entry, Event,
@@ -11,7 +11,7 @@ use crate::{
     model::Timestamp,
     store::{
         StoreFault,
-        entry::{EntryRow, Fetched},
+        entry_page::{EntryPage, EntryRow},
     },
 };
 
@@ -31,14 +31,15 @@ pub(super) struct Derived {
 }
 
 /// Judges each entry by itself.
-pub(super) fn derive(rows: &[Fetched], recall: &mut Recall) -> Result<Vec<Derived>, StoreFault> {
-    rows.iter().map(|row| Ok(derived(&row.read()?, recall))).collect()
+pub(super) fn derive(page: &EntryPage, recall: &mut Recall) -> Result<Vec<Derived>, StoreFault> {
+    page.rows().map(|row| Ok(derived(&row?, recall))).collect()
 }
 
 fn derived(row: &EntryRow<'_>, recall: &mut Recall) -> Derived {
     let (index, hash) = (row.leaf_index, leaf_hash(row.leaf));
     if let Some(columns) = recall.columns(row.leaf) {
-        return Derived { index, hash, recorded_at: columns.recorded_at, fault: edited(row, &columns), news: None };
+        let recorded_at = columns.recorded_at;
+        return Derived { index, hash, recorded_at, fault: edited(row, &columns, Target::is), news: None };
     }
     match Entry::from_leaf(row.leaf) {
         Err(fault) => {
@@ -46,27 +47,31 @@ fn derived(row: &EntryRow<'_>, recall: &mut Recall) -> Derived {
             Derived { index, hash, recorded_at: row.recorded_at, fault, news: None }
         }
         Ok(entry) => {
-            let fault = edited(row, &Columns::of(&entry));
+            let fault = edited(row, &Columns::of(&entry), |target, column| target.as_bytes() == column);
             let recorded_at = entry.recorded_at;
-            let news = matches!(entry.event, Event::EpochBegan { .. } | Event::KeyRotated { .. });
-            Derived { index, hash, recorded_at, fault, news: news.then(|| Box::new(entry.event)) }
+            let news = entry.event.is_of_the_log().then(|| Box::new(entry.event));
+            Derived { index, hash, recorded_at, fault, news }
         }
     }
 }
 
 /// What is wrong with the columns: the first that is not the one that the bytes give.
-fn edited(row: &EntryRow<'_>, columns: &Columns) -> Option<String> {
+fn edited<T>(row: &EntryRow<'_>, columns: &Columns<T>, is: impl Fn(&T, &[u8]) -> bool) -> Option<String> {
+    let is_target = match (&columns.target, row.target) {
+        (Some(target), Some(column)) => is(target, column),
+        (target, column) => target.is_none() && column.is_none(),
+    };
     let same = [
         ("recorded_at", row.recorded_at == columns.recorded_at),
         ("happened_at", row.happened_at == columns.happened_at),
-        ("kind", row.kind == columns.kind),
+        ("kind", row.kind == columns.kind.as_bytes()),
         ("broker", row.broker == columns.broker),
         ("request", row.request == columns.request),
         ("person", row.person == columns.person),
         ("login", row.login == columns.login),
         ("credential", row.credential == columns.credential),
-        ("verdict", row.verdict == columns.verdict),
-        ("target", row.target == columns.target.as_deref()),
+        ("verdict", row.verdict == columns.verdict.map(str::as_bytes)),
+        ("target", is_target),
     ];
     let (column, _) = same.into_iter().find(|(_, is_same)| !is_same)?;
     Some(format!("its column `{column}` was changed: it says something else than the bytes"))

@@ -3,56 +3,94 @@
 //! each time. INVARIANT: a piece is only ever remembered once the full reading took it for the canonical bytes of its
 //! type, and it is known again by all of its bytes. What is not read here is no fault: it is left to the full reading.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::memo::Memo;
 use crate::{
     audit::{
         canonical::from_canonical,
-        columns::{Columns, Whose, storable, summary},
-        entry::ClosedBy,
-        pieces::{CallerPieces, ContextPieces, EventPieces, ObjectPieces, Pieces, WebPieces},
+        columns::{Columns, Whose, is_stored_as_it_is, storable, summary},
+        entry::{ClosedBy, Event},
+        pieces::{CallerPieces, ContextPieces, EventPieces, ObjectPieces, Pieces, RulingPieces, WebPieces},
     },
     model::{
         Action, Caller, CanonicalPath, Context, CredentialId, Decision, PolicyVersion, Presented, Scope, Timestamp,
-        Upgrade,
     },
 };
 
 /// The pieces that are remembered. They take some megabytes at most.
 #[derive(Default)]
 pub(super) struct Recall {
-    people: Memo<Whose>,
-    presented: Memo<Option<Uuid>>,
-    scopes: Memo<()>,
+    callers: Callers,
     apps: Memo<String>,
     paths: Memo<String>,
-    upgrades: Memo<()>,
     objects: Memo<(String, String)>,
     actions: Memo<String>,
     contexts: Memo<()>,
-    words: Memo<()>,
-    decisions: Memo<&'static str>,
-    policies: Memo<()>,
+    rulings: Memo<&'static str>,
     endings: Memo<()>,
 }
 
+/// What callers are made of. Whole ones are not remembered: there are too many of them to stay near a core.
+#[derive(Default)]
+struct Callers {
+    people: Memo<Whose>,
+    presented: Memo<Option<Uuid>>,
+    scopes: Memo<()>,
+}
+
+/// What the target column says, still in its parts.
+#[derive(Debug)]
+pub(super) enum Target<'r> {
+    /// A summary: these texts, one after the other.
+    Joined(&'r str, Cow<'r, str>, &'r str),
+    /// The column itself.
+    Whole(String),
+}
+
+impl Target<'_> {
+    /// Whether `column` says the same.
+    pub(super) fn is(&self, column: &[u8]) -> bool {
+        let Self::Joined(before, middle, after) = self else { return self.column().as_bytes() == column };
+        let rest = column.strip_prefix(before.as_bytes()).and_then(|rest| rest.strip_prefix(middle.as_bytes()));
+        let is_joined = rest.is_some_and(|rest| rest == after.as_bytes());
+        is_joined && is_stored_as_it_is(column) || self.column().as_bytes() == column
+    }
+
+    /// What stands in the column.
+    pub(super) fn column(&self) -> Cow<'_, str> {
+        match self {
+            Self::Joined(before, middle, after) => storable(format!("{before}{middle}{after}")).into(),
+            Self::Whole(column) => column.into(),
+        }
+    }
+}
+
 /// What the columns say of the event.
-type Said = (&'static str, Option<&'static str>, Option<String>);
+type Said<'r> = (&'static str, Option<&'static str>, Option<Target<'r>>);
 
 impl Recall {
-    /// The columns of the entry in `leaf`, if it is a decision or an outcome in its one form.
-    pub(super) fn columns(&mut self, leaf: &[u8]) -> Option<Columns> {
+    /// The columns of the entry in `leaf`, if it is one in its one form. What it tells of the log itself is not for here.
+    pub(super) fn columns<'r>(&'r mut self, leaf: &'r [u8]) -> Option<Columns<Target<'r>>> {
         let pieces = Pieces::of(leaf)?;
-        let (kind, verdict, target) = self.event(&pieces.event)?;
-        let whose = nullable(pieces.caller, |caller| self.whose(&CallerPieces::of(caller)?))?;
+        let whose = nullable(pieces.caller, |caller| self.callers.whose(caller))?;
+        let (happened_at, recorded_at) = (moment(pieces.happened_at)?, moment(pieces.recorded_at)?);
+        let (broker, request) = (id(pieces.broker)?, nullable(pieces.request, id)?);
         is_salt(pieces.salt).then_some(())?;
+        if let EventPieces::Other(event) = pieces.event {
+            let event = from_canonical::<Event>(event).ok().filter(|event| !event.is_of_the_log())?;
+            let columns = Columns::of_event(broker, whose, &event, happened_at, recorded_at, request);
+            return Some(columns.map_target(Target::Whole));
+        }
+        let (kind, verdict, target) = self.event(&pieces.event)?;
         Some(Columns {
-            happened_at: moment(pieces.happened_at)?,
-            recorded_at: moment(pieces.recorded_at)?,
+            happened_at,
+            recorded_at,
             kind,
-            broker: id(pieces.broker)?,
-            request: nullable(pieces.request, id)?,
+            broker,
+            request,
             person: whose.map(|whose| whose.person),
             login: whose.map(|whose| whose.login),
             credential: whose.and_then(|whose| whose.credential),
@@ -61,16 +99,16 @@ impl Recall {
         })
     }
 
-    fn event(&mut self, event: &EventPieces<'_>) -> Option<Said> {
+    fn event<'r>(&'r mut self, event: &EventPieces<'r>) -> Option<Said<'r>> {
         match event {
-            EventPieces::Decision { action, context, decision, policy } => {
-                let target = self.action(action)?;
+            EventPieces::Decision { action, context, ruling } => {
                 self.context(context)?;
-                let verdict = self.decisions.read(decision, || {
-                    from_canonical::<Decision>(decision).ok().map(|decision| decision.verdict.as_str())
+                let verdict = *self.rulings.read(ruling, || {
+                    let RulingPieces { decision, policy } = RulingPieces::of(ruling)?;
+                    from_canonical::<PolicyVersion>(policy).ok()?;
+                    Some(from_canonical::<Decision>(decision).ok()?.verdict.as_str())
                 })?;
-                self.policies.read(policy, || from_canonical::<PolicyVersion>(policy).ok().map(drop))?;
-                Some(("decision", Some(verdict), Some(target)))
+                Some(("decision", Some(verdict), Some(self.action(action)?)))
             }
             EventPieces::Outcome { closed_by, duration, received, sent, status } => {
                 self.endings.read(closed_by, || from_canonical::<ClosedBy>(closed_by).ok().map(drop))?;
@@ -80,60 +118,48 @@ impl Recall {
                 nullable(status, integer::<u16>)?;
                 Some(("outcome", None, None))
             }
+            EventPieces::Other(_) => None,
         }
     }
 
-    /// A person is read with something else presented: the members of a caller do not depend on each other.
-    fn whose(&mut self, caller: &CallerPieces<'_>) -> Option<Whose> {
-        let CallerPieces { front, presented, scope } = caller;
-        let whose = self.people.read(front, || {
-            let whole = [front, br#","presented":{"kind":"session"},"scope":{"kind":"portal"}}"#.as_slice()].concat();
-            Some(Whose::of(&from_canonical::<Caller>(&whole).ok()?))
-        })?;
-        self.scopes.read(scope, || from_canonical::<Scope>(scope).ok().map(drop))?;
-        let credential = self.presented.read(presented, || {
-            let presented = from_canonical::<Presented>(presented).ok()?;
-            Some(presented.credential().map(CredentialId::uuid))
-        })?;
-        Some(Whose { credential, ..whose })
-    }
-
-    fn action(&mut self, action: &[u8]) -> Option<String> {
+    fn action<'r>(&'r mut self, action: &'r [u8]) -> Option<Target<'r>> {
         if let Some(web) = WebPieces::of(action) {
             return self.web(&web);
         }
-        if let Some(target) = ObjectPieces::of(action).and_then(|object| self.object(&object)) {
-            return Some(target);
+        if let Some(object) = ObjectPieces::of(action)
+            && let Some(name) = text(object.name).filter(|name| !name.is_empty())
+        {
+            return self.object(&object, name);
         }
-        self.actions.read(action, || Some(storable(summary(&from_canonical::<Action>(action).ok()?))))
+        let summary = self.actions.read(action, || Some(summary(&from_canonical::<Action>(action).ok()?)))?;
+        Some(Target::Joined(summary, Cow::Borrowed(""), ""))
     }
 
     /// A request about an object is read with another name and path, the name a byte that shows its place in the summary.
-    fn object(&mut self, object: &ObjectPieces<'_>) -> Option<String> {
-        let ObjectPieces { front, name, middle, path, upgrade } = object;
-        let name = from_canonical::<String>(name).ok().filter(|name| !name.is_empty())?;
-        self.words.read(path, || from_canonical::<String>(path).ok().map(drop))?;
-        self.upgrades.read(upgrade, || from_canonical::<Upgrade>(upgrade).ok().map(drop))?;
-        let whole = [front, br#","name":"\u0001","namespace":"#.as_slice(), middle, br#","path":"","upgrade":"none"}"#];
-        let whole = whole.concat();
-        let (before, after) = self.objects.read(&whole, || {
+    fn object<'r>(&'r mut self, object: &ObjectPieces<'r>, name: Cow<'r, str>) -> Option<Target<'r>> {
+        let ObjectPieces { front, middle, path, upgrade, .. } = object;
+        text(path)?;
+        let parts =
+            [front, br#","name":"\u0001","namespace":"#.as_slice(), middle, br#","path":"","upgrade":"#, upgrade];
+        let (before, after) = self.objects.read_parts(&parts, || {
+            let whole = [&parts.concat(), b"}".as_slice()].concat();
             let summary = summary(&from_canonical::<Action>(&whole).ok()?);
             let (before, after) = summary.split_once('\u{1}').filter(|(_, after)| !after.contains('\u{1}'))?;
             Some((before.to_owned(), after.to_owned()))
         })?;
-        Some(storable(format!("{before}{name}{after}")))
+        Some(Target::Joined(before, name, after))
     }
 
-    /// A request to an app is read with another path: neither do the members of a request.
-    fn web(&mut self, web: &WebPieces<'_>) -> Option<String> {
+    /// A request to an app is read with another path: the members of a request do not depend on each other either.
+    fn web<'r>(&'r mut self, web: &WebPieces<'r>) -> Option<Target<'r>> {
         let WebPieces { front, path, upgrade } = web;
-        let app = self.apps.read(front, || {
-            let whole = [front, br#","path":"/","upgrade":"none"}"#.as_slice()].concat();
+        let parts = [front, br#","path":"/","upgrade":"#.as_slice(), upgrade];
+        let app = self.apps.read_parts(&parts, || {
+            let whole = [&parts.concat(), b"}".as_slice()].concat();
             Some(summary(&from_canonical::<Action>(&whole).ok()?).strip_suffix('/')?.to_owned())
         })?;
-        let path = self.paths.read(path, || from_canonical::<CanonicalPath>(path).ok().map(String::from))?;
-        self.upgrades.read(upgrade, || from_canonical::<Upgrade>(upgrade).ok().map(drop))?;
-        Some(storable(format!("{app}{path}")))
+        let path = self.paths.read(path, || Some(CanonicalPath::parse(&text(path)?).ok()?.into()))?;
+        Some(Target::Joined(app, Cow::Borrowed(path), ""))
     }
 
     /// A context is read with other numbers in it: they are integers of 64 bits, whatever stands beside them.
@@ -141,11 +167,29 @@ impl Recall {
         let ContextPieces { front, assurance_age, credential, time } = context;
         integer::<i64>(assurance_age)?;
         moment(time)?;
-        self.words.read(credential, || from_canonical::<String>(credential).ok().map(drop))?;
-        self.contexts.read(front, || {
+        text(credential)?;
+        let known = self.contexts.read(front, || {
             let whole = [front, br#","assurance_age":0,"credential":"","time":0}"#.as_slice()].concat();
             from_canonical::<Context>(&whole).ok().map(drop)
-        })
+        });
+        known.copied()
+    }
+}
+
+impl Callers {
+    /// A person is read with something else presented: the members of a caller do not depend on each other.
+    fn whose(&mut self, caller: &[u8]) -> Option<Whose> {
+        let CallerPieces { front, presented, scope } = CallerPieces::of(caller)?;
+        let whose = *self.people.read(front, || {
+            let whole = [front, br#","presented":{"kind":"session"},"scope":{"kind":"portal"}}"#.as_slice()].concat();
+            Some(Whose::of(&from_canonical::<Caller>(&whole).ok()?))
+        })?;
+        self.scopes.read(scope, || from_canonical::<Scope>(scope).ok().map(drop))?;
+        let credential = *self.presented.read(presented, || {
+            let presented = from_canonical::<Presented>(presented).ok()?;
+            Some(presented.credential().map(CredentialId::uuid))
+        })?;
+        Some(Whose { credential, ..whose })
     }
 }
 
@@ -153,15 +197,30 @@ fn nullable<T>(piece: &[u8], read: impl FnOnce(&[u8]) -> Option<T>) -> Option<Op
     if piece == b"null" { Some(None) } else { read(piece).map(Some) }
 }
 
+/// A text in its one spelling.
+fn text(piece: &[u8]) -> Option<Cow<'_, str>> {
+    let stands_for_itself = |byte: &u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+    match quoted(piece)? {
+        inner if inner.iter().all(stands_for_itself) => str::from_utf8(inner).ok().map(Cow::Borrowed),
+        _ => from_canonical::<String>(piece).ok().map(Cow::Owned),
+    }
+}
+
 /// An integer in its one spelling.
-fn integer<T: std::str::FromStr>(piece: &[u8]) -> Option<T> {
+fn integer<T: TryFrom<i128>>(piece: &[u8]) -> Option<T> {
     let digits = piece.strip_prefix(b"-").unwrap_or(piece);
     let is_usual = match digits {
         [b'0'] => digits.len() == piece.len(),
         [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    if is_usual { str::from_utf8(piece).ok()?.parse().ok() } else { None }
+    is_usual.then_some(())?;
+    // Nineteen digits are never too many for 64 bits.
+    let value: u64 = match digits.len() {
+        ..=19 => digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
+        _ => str::from_utf8(digits).ok()?.parse().ok()?,
+    };
+    T::try_from(if digits.len() == piece.len() { value.into() } else { -i128::from(value) }).ok()
 }
 
 fn moment(piece: &[u8]) -> Option<Timestamp> {
@@ -170,13 +229,14 @@ fn moment(piece: &[u8]) -> Option<Timestamp> {
 
 /// An id in its one spelling: with hyphens and without capitals.
 fn id(piece: &[u8]) -> Option<Uuid> {
-    let inner = quoted(piece).filter(|inner| inner.len() == 36 && !inner.iter().any(u8::is_ascii_uppercase))?;
-    Uuid::try_parse_ascii(inner).ok()
+    let inner: &[u8; 36] = quoted(piece)?.try_into().ok()?;
+    let has_capitals = inner.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase());
+    if has_capitals { None } else { Uuid::try_parse_ascii(inner).ok() }
 }
 
 fn is_salt(piece: &[u8]) -> bool {
-    quoted(piece)
-        .is_some_and(|inner| inner.len() == 32 && inner.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    let inner = quoted(piece).unwrap_or_default();
+    inner.len() == 32 && inner.iter().fold(true, |all, byte| all & matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn quoted(piece: &[u8]) -> Option<&[u8]> {

@@ -6,7 +6,7 @@ use bailiwick::{
     store::{
         self,
         checkpoint::Checkpoint,
-        entry::{between, following},
+        entry::{following, leaves},
     },
 };
 
@@ -73,8 +73,8 @@ pub async fn rewrite_tiles(db: &TestDb) {
 }
 
 async fn change(db: &TestDb, index: u64, change: impl Fn(&mut Entry)) {
-    let row = between(&db.owner, index, index + 1).await.unwrap().pop().unwrap();
-    let mut entry = Entry::from_leaf(row.read().unwrap().leaf).unwrap();
+    let (_, leaf) = leaves(&db.owner, &[index]).await.unwrap().pop().unwrap();
+    let mut entry = Entry::from_leaf(&leaf).unwrap();
     change(&mut entry);
     let columns = Columns::of(&entry);
     sqlx::query("update entry set leaf = $2, kind = $3, verdict = $4, target = $5 where leaf_index = $1")
@@ -90,10 +90,10 @@ async fn change(db: &TestDb, index: u64, change: impl Fn(&mut Entry)) {
 
 async fn rewrite_heads(db: &TestDb, index: u64, reach: Reach) {
     let mut tree = Tree::default();
-    let leaves = following(&db.owner, 0, 100_000).await.unwrap();
+    let all = following(&db.owner, 0, 100_000).await.unwrap();
     for step in store::head::steps_past(&db.owner, 0, 100_000).await.unwrap() {
         let (start, size) = (step.parent_size.unwrap(), step.head.size);
-        let hashes: Vec<_> = leaves[start as usize..size as usize].iter().map(|(_, leaf)| leaf_hash(leaf)).collect();
+        let hashes: Vec<_> = all[start as usize..size as usize].iter().map(|(_, leaf)| leaf_hash(leaf)).collect();
         hashes.iter().for_each(|hash| tree.append(*hash, &mut Vec::new()));
         let is_its_own = (start..size).contains(&index);
         if is_its_own || index < size && reach == Reach::AllHeads {
