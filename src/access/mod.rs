@@ -29,7 +29,7 @@ pub use gate::{Gate, Permit, Refusal, Standing};
 pub use live::{Live, PolicyFault, PolicyState};
 pub use pending::{Meter, Pending};
 pub use policy::{Rules, Texts};
-pub use reader::Reader;
+pub use reader::{Door, Reader};
 pub use request::person;
 pub use shown::{RuleText, rules_of};
 pub use source::{SourceFile, Sources};

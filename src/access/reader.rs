@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     audit::entry::{Entry, Event},
-    model::{Action, Attributes, Caller, Context, Identity, Scope, Verdict},
+    model::{Action, AppName, Attributes, Caller, ClusterName, Context, Identity, Scope, Verdict},
 };
 
 /// Somebody who was permitted to read the log, and what the rules let them see of it.
@@ -27,6 +27,15 @@ pub struct Reader {
     context: Context,
     // Entries that rules cannot tell apart are judged once. The context does not change while one reads.
     known: Mutex<HashMap<Traits, bool>>,
+}
+
+/// What people are let into.
+#[derive(Clone, Copy, Debug)]
+pub enum Door<'n> {
+    /// An app.
+    App(&'n AppName),
+    /// A cluster.
+    Cluster(&'n ClusterName),
 }
 
 /// What rules can say about an entry.
@@ -62,6 +71,15 @@ impl Reader {
     /// happened to the portal.
     pub fn may_read_unreadable(&self) -> bool {
         self.may(Traits { kind: "unreadable", verdict: None, owner: None, target: None, places: vec![Place::Portal] })
+    }
+
+    /// Whether they may see that somebody was let into an app or cluster: for pointing to where there is something to see.
+    pub fn may_read_about(&self, door: Door<'_>) -> bool {
+        let place = match door {
+            Door::App(name) => Place::App(name.to_string()),
+            Door::Cluster(name) => Place::Cluster(name.to_string()),
+        };
+        self.may(Traits { kind: "decision", verdict: Some("allow"), owner: None, target: None, places: vec![place] })
     }
 
     fn may(&self, traits: Traits) -> bool {

@@ -40,12 +40,12 @@ use super::{
     Portal, PortalFault,
     caller::{SignedIn, Visitor},
     entry_words,
-    page::{AuditPage, CheckpointWords, Choice, DayWords, EntryLine, NothingWords, show},
+    page::{AuditPage, CheckpointWords, Choice, DayWords, EntryLine, NothingWords, SavedWords, show},
     told::told,
     words,
 };
 use crate::{
-    access::{Permit, Reader},
+    access::{Door, Permit, Reader},
     audit::{
         Event,
         search::{self, Activity, Search},
@@ -85,6 +85,7 @@ pub async fn page(
         count: view.activity.as_ref().filter(|_| view.counted == Counted::All).map(activity::count),
         chart: view.activity.as_ref().and_then(|activity| activity::chart(activity, view.counted, &links)),
         spans: spans(&asked, &links, now),
+        places: places(&portal, &reader, &asked, view.counted),
         nothing: nothing(&view.reading, &asked, view.counted),
         left_out: left_out(view.reading.left_out, view.counted),
         behind: behind(&view.reading, view.counted),
@@ -162,6 +163,20 @@ fn spans(asked: &Asked, links: &Links, now: Timestamp) -> Vec<Choice> {
     };
     let all = Choice { label: "All", href: links.within(None, None), current: from.is_none() && until.is_none() };
     [("Hour", 1), ("Day", 24), ("Week", 168)].map(span).into_iter().chain([all]).collect()
+}
+
+/// For those whom rules show a part of the log: the apps and clusters that they may read about, each as a filter.
+fn places(portal: &Portal, reader: &Reader, asked: &Asked, counted: Counted) -> Vec<SavedWords> {
+    let has_place = asked.search.as_ref().is_ok_and(|search| search.place.is_some());
+    if counted == Counted::All || has_place {
+        return Vec::new();
+    }
+    let apps = portal.settings.app.iter().map(|app| (Door::App(&app.name), app.name.as_str()));
+    let clusters = portal.settings.cluster.iter().map(|cluster| (Door::Cluster(&cluster.name), cluster.name.as_str()));
+    let open = apps.chain(clusters).filter(|(door, _)| reader.may_read_about(*door));
+    let links = asked.links();
+    let words = |name: &str| SavedWords { name: name.to_owned(), href: links.with("where", name), current: false };
+    open.map(|(_, name)| words(name)).collect()
 }
 
 /// What stands where no entry does.

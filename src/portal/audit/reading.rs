@@ -9,6 +9,7 @@ use crate::{
         entry::Entry,
         search::{self, Found, Search},
     },
+    portal::words,
     store::StoreFault,
 };
 
@@ -51,15 +52,24 @@ pub async fn newest(
 ) -> Result<Reading, StoreFault> {
     let mut reading = Reading { next: before, ..Reading::default() };
     let mut at_once = limit;
+    let mut reached = None;
     for _ in 0..ROUNDS {
         let found = search::find(&mut *db, search, reading.next, at_once, |_| true).await?;
         let is_over = found.next.is_none();
+        reached = found.entries.last().and_then(|(_, leaf)| Entry::from_leaf(leaf).ok()).or(reached);
         if reading.take(found, reader, limit) || is_over {
             return Ok(reading);
         }
         at_once = AT_ONCE;
     }
-    reading.hint.get_or_insert_with(|| "Most of these you may not read: go on from here.".to_owned());
+    let since = reached.map(|entry| format!(" of {}", words::moment(entry.recorded_at))).unwrap_or_default();
+    let next = reading.next.unwrap_or_default();
+    reading.hint.get_or_insert_with(|| {
+        format!(
+            "Looked back as far as entry {next}{since}; most on the way you may not read. Go on from there, or name \
+             a place that you may read about: that is found by the index."
+        )
+    });
     Ok(reading)
 }
 
@@ -114,5 +124,5 @@ impl Reading {
 }
 
 /// How many entries are looked at in one step when some were left out, and how often.
-const AT_ONCE: usize = 500;
-const ROUNDS: usize = 6;
+const AT_ONCE: usize = 1_000;
+const ROUNDS: usize = 11;

@@ -21,6 +21,8 @@ pub struct AuditPage {
     pub chart: Option<Chart>,
     /// Spans of time to look at: the newest hour, day, week, all.
     pub spans: Vec<Choice>,
+    /// For those who may read a part of it: filters for the places that they may read about.
+    pub places: Vec<SavedWords>,
     /// The entries, by day.
     pub days: Vec<DayWords>,
     /// What stands in their place when there are none.
@@ -221,6 +223,7 @@ pub(super) mod tests {
             filter: form(),
             count: Some("about 12 000 entries".to_owned()),
             chart: Some(chart::tests::sample()),
+            places: vec![SavedWords { name: "wiki".to_owned(), href: "/audit?where=wiki".to_owned(), current: false }],
             spans: vec![choice("Hour", false), choice("Day", true), choice("All", false)],
             days: vec![DayWords { day: "21 Nov 2026".to_owned(), entries: lines() }],
             nothing: None,
