@@ -109,6 +109,11 @@ impl Ours {
         self.0.push((name, value));
     }
 
+    /// Adds all that are in `more`.
+    pub fn add_all(&mut self, more: &Self) {
+        self.0.extend_from_slice(&more.0);
+    }
+
     /// Sets the fields, replacing whatever stood there.
     pub fn set_in(&self, headers: &mut HeaderMap) {
         for each in self.0.chunk_by(|(one, _), (other, _)| one == other) {

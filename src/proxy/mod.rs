@@ -23,6 +23,7 @@ mod place;
 pub mod selector;
 mod status;
 mod target;
+mod told;
 mod upgrade;
 mod upstream;
 mod web;

@@ -21,6 +21,7 @@ use super::{
     ids::Ids,
     place::Place,
     target::{Target, TargetFault},
+    told::Told,
     upgrade,
     upstream::Upstream,
 };
@@ -45,6 +46,7 @@ pub struct WebDoor {
     host: HeaderValue,
     proto: HeaderValue,
     forward_identity: bool,
+    told: Told,
     upstream: Arc<Upstream>,
 }
 
@@ -82,6 +84,7 @@ impl WebDoor {
             host: HeaderValue::try_from(&host).map_err(|_| TargetFault::Address(host))?,
             proto: HeaderValue::from_static(proto),
             forward_identity: app.forward_identity,
+            told: Told::default(),
         }))
     }
 
@@ -250,7 +253,7 @@ impl WebDoor {
     }
 
     async fn pass(&self, arrived: &Arrived, permit: Permit, came: Came) -> Response<ResponseBody> {
-        let Some(ours) = self.fields(arrived, permit.caller()) else {
+        let Some(ours) = self.fields(arrived, &permit.standing().caller) else {
             let detail = "your name cannot be passed on";
             return problem(StatusCode::FORBIDDEN, detail, Some(arrived.request), None);
         };
@@ -270,10 +273,11 @@ impl WebDoor {
     }
 
     /// What the app is told. None if it cannot be said in a header field.
-    fn fields(&self, arrived: &Arrived, caller: &Caller) -> Option<Ours> {
-        let mut ours = Ours::with_room_for(6 + caller.groups.len());
-        // All stand in one piece of memory, which the fields share.
-        let mut text = BytesMut::with_capacity(512);
+    fn fields(&self, arrived: &Arrived, asker: &Asker) -> Option<Ours> {
+        let told = if self.forward_identity { Some(self.told.of(asker)?) } else { None };
+        let mut ours = Ours::with_room_for(6 + asker.groups.len());
+        // Both stand in one piece of memory, which the fields share.
+        let mut text = BytesMut::with_capacity(96);
         let mut add = |name: HeaderName, value: std::fmt::Arguments<'_>| {
             text.write_fmt(value).ok()?;
             ours.add(name, field(text.split().freeze())?);
@@ -281,15 +285,11 @@ impl WebDoor {
         };
         add(FORWARDED_FOR, format_args!("{}", arrived.address))?;
         add(REQUEST, format_args!("{}", arrived.request))?;
-        if self.forward_identity {
-            add(USER, format_args!("{}/{}", caller.identity.provider, caller.identity.subject))?;
-            add(NAME, format_args!("{}", caller.identity.name))?;
-            for group in &caller.groups {
-                add(GROUPS, format_args!("{group}"))?;
-            }
-        }
         ours.add(FORWARDED_HOST, self.host.clone());
         ours.add(FORWARDED_PROTO, self.proto.clone());
+        if let Some(told) = told {
+            ours.add_all(&told);
+        }
         Some(ours)
     }
 }
@@ -298,9 +298,6 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REQUEST: HeaderName = HeaderName::from_static("bailiwick-request");
-const USER: HeaderName = HeaderName::from_static("bailiwick-user");
-const NAME: HeaderName = HeaderName::from_static("bailiwick-name");
-const GROUPS: HeaderName = HeaderName::from_static("bailiwick-groups");
 
 impl Arrived {
     /// Path and query, to come back to.
