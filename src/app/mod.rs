@@ -280,7 +280,8 @@ impl Parts {
             gate: self.gate.clone(),
             refusals: self.refusals.clone(),
             log: log.clone(),
-            pace: Pace::default(),
+            pace: Pace::of_sign_ins(),
+            tile_pace: Pace::of_tiles(),
             callers: self.callers.clone(),
             logins: Logins::new(
                 pool.clone(),

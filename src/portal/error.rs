@@ -176,7 +176,7 @@ impl PortalFault {
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
             Self::Archived => "Its hash is still in the log; its text is in the archive that the log names.".to_owned(),
-            Self::TooMany(_) => "Many sign-ins began from your network just now. Please wait a minute.".to_owned(),
+            Self::TooMany(_) => "Too much was asked for from your network just now. Please wait a little.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
             Self::Provider(_) => "Please try again in a moment.".to_owned(),
             Self::Unavailable(_) => {

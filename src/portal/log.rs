@@ -3,7 +3,7 @@
 //!
 //! Under `/log/`, and under `/log/epoch-n/` once the log has begun another epoch: what a browser or a cache keeps of one
 //! epoch for ever must not be taken for the other. An attacker controls the address: it has one spelling, each answer is
-//! 8 KiB at most and comes out of a few rows, and few are looked up at a time.
+//! 8 KiB at most and comes out of a few rows, few are looked up at a time, and a network may ask only so often.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use axum::{
 use http::{StatusCode, Uri, header};
 use tokio::sync::Semaphore;
 
-use super::Portal;
+use super::{Portal, PortalFault, caller::Visitor};
 use crate::{
     audit::{
         proof::{ProofFault, tile},
@@ -31,7 +31,12 @@ enum Asked {
 }
 
 /// GET /log/{*path}
-pub async fn serve(State(portal): State<Portal>, uri: Uri) -> Response {
+pub async fn serve(State(portal): State<Portal>, Visitor(visit): Visitor, uri: Uri) -> Result<Response, PortalFault> {
+    portal.tile_pace.take(visit.address, portal.clock.now()).map_err(PortalFault::TooMany)?;
+    Ok(found(&portal, &uri).await)
+}
+
+async fn found(portal: &Portal, uri: &Uri) -> Response {
     // The address as it was sent: a decoded one would have many spellings.
     let Some((epoch, asked)) = uri.path().strip_prefix("/log/").and_then(read) else { return absent() };
     let Some(newest) = portal.shipping.newest().filter(|newest| newest.epoch == epoch) else { return absent() };
@@ -41,7 +46,7 @@ pub async fn serve(State(portal): State<Portal>, uri: Uri) -> Response {
             &[(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "public, max-age=2")],
             newest.note,
         ),
-        Asked::Tile { level, index, width } => match find(&portal, level, index, width).await {
+        Asked::Tile { level, index, width } => match find(portal, level, index, width).await {
             Ok(Some(hashes)) => {
                 answer(StatusCode::OK, &[(header::CONTENT_TYPE, BYTES), (header::CACHE_CONTROL, EVER)], hashes)
             }

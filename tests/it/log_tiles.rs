@@ -120,3 +120,28 @@ async fn tiles_that_cannot_be_read_are_refused_for_now_and_not_for_ever() {
     assert_eq!(answer.header("cache-control"), "no-store");
     db.restore().await;
 }
+
+#[tokio::test]
+async fn a_network_that_asks_too_often_is_told_when_to_come_back() {
+    let db = database().await;
+    let portal = TestPortal::open(&db).await;
+    fill(&portal.log, 3).await;
+    let first = eventually(async || {
+        let answer = get(&portal, "/log/checkpoint").await;
+        (answer.status == StatusCode::OK).then_some(answer)
+    });
+    first.await;
+    // The clock stands still here, so nothing is given back meanwhile.
+    let mut refused = None;
+    for _ in 0..1_000 {
+        let answer = get(&portal, "/log/checkpoint").await;
+        if answer.status != StatusCode::OK {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("an allowance ends");
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"));
+    let (admin, _) = portal.signed_in("grace", &["admins"]).await;
+    assert_eq!(portal.get("/audit", &admin).await.status, StatusCode::OK, "the portal itself is not held back");
+}
