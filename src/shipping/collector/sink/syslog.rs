@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ErrorKind},
     net::TcpStream,
+    task::JoinSet,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -38,49 +39,53 @@ impl SyslogSink {
             let message = message(&self.host_name, event);
             let _ = write!(frames, "{} {message}", message.len());
         }
-        match timeout(PATIENCE, self.deliver(frames.as_bytes())).await {
-            Ok(delivered) => {
-                delivered.map_err(|why| SinkFault::away(format!("{}:{}: {why}", self.to.host, self.to.port)))
-            }
+        let away = |why: String| SinkFault::away(format!("{}:{}: {why}", self.to.host, self.to.port));
+        // A task of its own: what a receiver sends after our farewell must not end shipping. Rustls panics over such, if
+        // it was compiled with its assertions.
+        let mut delivery = JoinSet::new();
+        delivery.spawn(deliver(self.to.clone(), frames));
+        match timeout(PATIENCE, delivery.join_next()).await {
+            Ok(Some(Ok(delivered))) => delivered.map_err(away),
+            Ok(_) => Err(away(BROKE.to_owned())),
             Err(_) => Err(SinkFault::TooMuch(format!("{}:{} did not take it in time", self.to.host, self.to.port))),
         }
     }
+}
 
-    async fn deliver(&self, frames: &[u8]) -> Result<(), String> {
-        let connector = TlsConnector::from(Arc::new(configuration(&self.to)?));
-        let name = server_name(&self.to)?;
-        let stream =
-            TcpStream::connect((self.to.host.as_str(), self.to.port)).await.map_err(|fault| fault.to_string())?;
-        let mut stream = connector.connect(name, stream).await.map_err(|fault| format!("TLS: {fault}"))?;
-        stream.write_all(frames).await.map_err(|fault| fault.to_string())?;
-        let mut ignored = [0; 1024];
-        // A farewell that comes before ours cannot be an answer to all of this.
-        if let Ok(Ok(0)) = timeout(Duration::ZERO, stream.read(&mut ignored)).await {
-            return Err(BROKE.to_owned());
+/// Sends it all, and waits for the receiver's farewell.
+async fn deliver(to: SyslogReceiver, frames: String) -> Result<(), String> {
+    let connector = TlsConnector::from(Arc::new(configuration(&to)?));
+    let name = server_name(&to)?;
+    let stream = TcpStream::connect((to.host.as_str(), to.port)).await.map_err(|fault| fault.to_string())?;
+    let mut stream = connector.connect(name, stream).await.map_err(|fault| format!("TLS: {fault}"))?;
+    stream.write_all(frames.as_bytes()).await.map_err(|fault| fault.to_string())?;
+    let mut ignored = [0; 1024];
+    // A farewell that comes before ours cannot be an answer to all of this.
+    if let Ok(Ok(0)) = timeout(Duration::ZERO, stream.read(&mut ignored)).await {
+        return Err(BROKE.to_owned());
+    }
+    stream.shutdown().await.map_err(|fault| fault.to_string())?;
+    loop {
+        match stream.read(&mut ignored).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            // A receiver that ends TCP and forgets TLS's own farewell has read to the end as well.
+            Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => break,
+            Err(fault) => return Err(format!("{BROKE}: {fault}")),
         }
-        stream.shutdown().await.map_err(|fault| fault.to_string())?;
-        loop {
-            match stream.read(&mut ignored).await {
-                Ok(0) => break,
-                Ok(_) => {}
-                // A receiver that ends TCP and forgets TLS's own farewell has read to the end as well.
-                Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => break,
-                Err(fault) => return Err(format!("{BROKE}: {fault}")),
-            }
+    }
+    // One that closed with something unread has its kernel reset the connection, whatever it said in TLS before.
+    let (tcp, _) = stream.get_mut();
+    loop {
+        match tcp.read(&mut ignored).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(fault) => return Err(format!("{BROKE}: {fault}")),
         }
-        // One that closed with something unread has its kernel reset the connection, whatever it said in TLS before.
-        let (tcp, _) = stream.get_mut();
-        loop {
-            match tcp.read(&mut ignored).await {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(fault) => return Err(format!("{BROKE}: {fault}")),
-            }
-        }
-        match tcp.take_error() {
-            Ok(None) => Ok(()),
-            Ok(Some(fault)) | Err(fault) => Err(format!("{BROKE}: {fault}")),
-        }
+    }
+    match tcp.take_error() {
+        Ok(None) => Ok(()),
+        Ok(Some(fault)) | Err(fault) => Err(format!("{BROKE}: {fault}")),
     }
 }
 
