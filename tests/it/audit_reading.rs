@@ -3,7 +3,7 @@
 
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
 
-use std::{sync::Arc, time::Duration};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use bailiwick::{
     audit::{Entry, Event, Log, follow_readings, record_readings},
@@ -16,8 +16,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::support::{
     TestDb,
     audit::{decision, entries, log, signer},
+    broker::Process,
     database, eventually,
     ledger::{Said, cli},
+    plain::write_configuration,
 };
 
 #[tokio::test]
@@ -58,6 +60,22 @@ async fn every_command_that_shows_entries_is_recorded_by_a_running_broker() {
         }
     }
     broker.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_serves_records_what_an_auditor_reads_and_the_next_search_shows_it() {
+    let (db, folder) = (database().await, tempfile::tempdir().unwrap());
+    let config = write_configuration(folder.path(), &db, "", "");
+    let made = Command::new(env!("CARGO_BIN_EXE_bailiwick")).args(["key", "init", "--config"]).arg(&config).output();
+    assert!(made.unwrap().status.success());
+    let _broker = Process::serve(&config);
+    let said = audit(&db, &["search", "verdict=deny"]).await;
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+    eventually(async || (!readings(&db.pool).await.is_empty()).then_some(())).await;
+    let said = audit(&db, &["search", "-o", "json"]).await;
+    let expected = ["\"log-read\"", "\"bailiwick_auditor\"", "verdict=deny"];
+    let told = said.out.lines().filter(|line| expected.iter().all(|it| line.contains(it)));
+    assert_eq!(told.count(), 1, "{said:?}");
 }
 
 #[tokio::test]

@@ -4,16 +4,16 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     time::Instant,
 };
 
 use crate::{
     support::{
         self, Site,
-        broker::Ports,
+        broker::{Ports, Process},
         kubernetes::Kubernetes,
-        person::{Person, read_until, started},
+        person::{Person, started},
     },
     walk_kubectl::RULES,
 };
@@ -22,9 +22,9 @@ use crate::{
 async fn a_session_ended_at_one_broker_closes_the_watch_exec_and_web_socket_that_another_holds() {
     let cluster = Kubernetes::running();
     let site = Site::prepare(support::database().await, RULES).await;
-    let first = Process::serve(&site, site.first_ports(), cluster);
+    let first = Process::serve(&site.configure(site.first_ports(), Some(cluster)));
     let ports = site.other_ports();
-    let second = Process::serve(&site, ports, cluster);
+    let second = Process::serve(&site.configure(ports, Some(cluster)));
 
     let bob = Person::sign_in(&site, "bob").await;
     bob.log_in().await;
@@ -61,27 +61,6 @@ async fn a_session_ended_at_one_broker_closes_the_watch_exec_and_web_socket_that
     let mut again = connect(&site, ports, &cookie, "");
     assert!(status_line(&mut again).contains(" 401 "), "an app session outlived its login");
     drop((first, second));
-}
-
-/// A broker as a process of its own; stopped with its handle.
-struct Process(Child);
-
-impl Process {
-    fn serve(site: &Site, ports: Ports, cluster: &Kubernetes) -> Self {
-        let config = site.configure(ports, Some(cluster));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
-        command.args(["serve", "--log-format", "text", "--config"]).arg(config);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        read_until(child.stderr.take().unwrap(), "serving");
-        Self(child)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
 }
 
 /// An open WebSocket through the broker at `ports`, which echoes.

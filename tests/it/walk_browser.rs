@@ -23,6 +23,12 @@ async fn a_person_enrols_signs_in_and_opens_the_app_and_the_log_says_so() {
     browser.visit(site.wiki.as_str()).await;
     browser.reads("Sign in").await;
     browser.picture("sign-in").await;
+    browser.click("form[action='/sign-in'] button").await;
+    browser.click("a[href$='/abort']").await;
+    let cancelled = browser.reads("You are not signed in").await;
+    assert!(cancelled.contains("The sign-in was cancelled"), "{cancelled}");
+    browser.picture("cancelled").await;
+    browser.click("main a.button").await;
     at_the_provider(&browser, "bob").await;
     browser.reads("Register your passkey").await;
     browser.picture("enrolment").await;

@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     sync::Arc,
 };
 
@@ -14,7 +14,7 @@ use bailiwick::{
 };
 use url::Url;
 
-use super::{CertifiedProvider, TestDb, Upstream, free_port, kubernetes::Kubernetes};
+use super::{CertifiedProvider, TestDb, Upstream, free_port, kubernetes::Kubernetes, person::read_until};
 
 /// What a broker stands on; several brokers may share it.
 pub struct Site {
@@ -169,5 +169,26 @@ upstream = "http://{upstream}"
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         self.write("tls.crt", &made.cert.pem());
         self.write("tls.key", &made.signing_key.serialize_pem());
+    }
+}
+
+/// A broker as a process of its own; stopped with its handle.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts one with the configuration given, and waits until it serves.
+    pub fn serve(config: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+        command.args(["serve", "--log-format", "text", "--config"]).arg(config);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        read_until(child.stderr.take().unwrap(), "serving");
+        Self(child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
     }
 }
