@@ -93,7 +93,7 @@ pub async fn page(
         older: view.reading.next.map(|next| links.before(Some(next))),
         saved: saved::words(&mut db, caller.person, &links).await?,
         to_save: asked.search.as_ref().ok().filter(|_| asked.is_filtered()).map(Search::to_query),
-        exports: exports(&portal, &permit, &links),
+        exports: if asked.search.is_ok() { exports(&portal, &permit, &links) } else { Vec::new() },
         filter: asked.form(),
         days: days(&view.reading.entries, &links),
     };
@@ -109,12 +109,12 @@ struct View {
 
 impl View {
     async fn of(db: &mut PgConnection, reader: &Reader, asked: &Asked) -> Result<Self, PortalFault> {
-        let Ok(search) = &asked.search else {
-            return Ok(Self { reading: Reading::default(), activity: None, counted: Counted::Shown });
-        };
-        let reading = reading::newest(&mut *db, reader, search, asked.before, PAGE).await?;
         // Counts speak of entries that were never shown, so only those see them who may.
         let counted = Counted::for_reader(reader);
+        let Ok(search) = &asked.search else {
+            return Ok(Self { reading: Reading::default(), activity: None, counted });
+        };
+        let reading = reading::newest(&mut *db, reader, search, asked.before, PAGE).await?;
         let activity = match counted {
             Counted::All => search::activity(db, search, BARS).await?,
             Counted::Shown => {

@@ -135,6 +135,9 @@ async fn a_mistake_is_said_beside_its_field_and_what_was_typed_stays() {
         assert!(page.text.contains(kept), "{kept}");
     }
     assert_eq!(page.text.matches("aria-invalid=\"true\"").count(), 2);
+    for untrue in ["others are not counted", "where=wiki", "/audit/export"] {
+        assert!(!page.text.contains(untrue), "nothing was looked for, and she may read all: {untrue}");
+    }
     let form = portal.get("/audit?text=&who=corp%2Fada&verdict=", &admin).await;
     assert_eq!((form.status, form.header("location")), (StatusCode::SEE_OTHER, "/audit?who=corp%2Fada"));
 }
