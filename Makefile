@@ -40,7 +40,7 @@ bench-audit: ## how fast the log makes entries durable, beside plain COPY into t
 bench-decide: ## how long a decision takes with up to 10,000 rules, remembered and not (ARGS=5 rounds)
 	@cargo bench --locked --bench decide -- $(ARGS)
 
-bench-search: ## how long searching a made-up log takes; SIZE=10000000 for ten million entries (some 12 GB of disk, reckoned)
+bench-search: ## how long searching a made-up log takes; SIZE=10000000 for ten million entries (some 22 GB of disk)
 	@tests/install demo
 	@cargo bench --locked --bench history -- $(or $(SIZE),1000000) search
 

@@ -11,10 +11,10 @@
 )]
 
 #[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../../tests/it/support/cluster.rs"]
+#[path = "../../it/support/cluster.rs"]
 mod cluster;
 #[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../../tests/it/support/history.rs"]
+#[path = "../../it/support/history.rs"]
 mod history;
 mod made_up;
 mod search;
