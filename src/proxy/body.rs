@@ -11,8 +11,12 @@ use std::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
 
-use super::{lane::Lane, place::Place};
+use super::{
+    lane::Lane,
+    place::{A_WHILE, Place},
+};
 use crate::{
     access::{Meter, Pending},
     audit::ClosedBy,
@@ -70,8 +74,8 @@ pub(super) fn download(body: Incoming, from: Source, owed: Pending, place: Place
 pub(super) enum Source {
     /// A connection that has to be moved along.
     Lane(Lane),
-    /// All of it has come.
-    Hand,
+    /// All of it had come at that instant.
+    Hand(Instant),
     /// A connection that is moved along elsewhere.
     Elsewhere,
 }
@@ -102,7 +106,7 @@ impl Download {
         let inner = Pin::new(&mut self.inner);
         match &mut self.from {
             Source::Lane(lane) => lane.drive_for(cx, |cx| inner.poll_frame(cx)),
-            Source::Hand | Source::Elsewhere => inner.poll_frame(cx),
+            Source::Hand(_) | Source::Elsewhere => inner.poll_frame(cx),
         }
     }
 }
@@ -120,8 +124,14 @@ impl Body for Download {
             this.finish(ClosedBy::UpstreamFault);
             return Poll::Ready(Some(Err(fault.into())));
         }
-        // What is at hand already is not held up, so it needs no place.
-        if !matches!(this.from, Source::Hand)
+        // What is at hand already needs no place, unless the caller is slow to take it.
+        if let Source::Hand(since) = this.from
+            && since.elapsed() >= A_WHILE
+        {
+            this.place.take();
+            this.from = Source::Elsewhere;
+        }
+        if !matches!(this.from, Source::Hand(_))
             && let Poll::Ready(by) = Pin::new(&mut this.place).poll(cx)
         {
             this.finish(by);

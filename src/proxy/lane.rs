@@ -14,12 +14,16 @@ use std::{
 
 use http::{Request, Response};
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     client::conn::http1::{self, Connection, SendRequest},
 };
-use tokio::{task::unconstrained, time::sleep};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, sleep},
+};
 
 use super::{
+    body::Source,
     dial::{Dial, Wire},
     place::{Alarm, Place},
     upstream::{NoAnswer, Outgoing},
@@ -57,10 +61,10 @@ struct Parts {
     home: Weak<Home>,
 }
 
-/// An upstream's answer, and the connection, if more of the answer is to come over it.
+/// An upstream's answer, and where the rest of it comes from.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
-    pub(super) lane: Option<Lane>,
+    pub(super) from: Source,
 }
 
 /// Most connections that wait.
@@ -107,6 +111,7 @@ impl Lane {
         place: &mut Place,
     ) -> Result<Answered, (NoAnswer, Option<Request<Outgoing>>)> {
         place.lend(self.0.alarm.take());
+        let has_body = !request.body().is_end_stream();
         let mut answer = pin!(self.0.sender.try_send_request(request));
         let answered = poll_fn(|cx| {
             if let Poll::Ready(answered) =
@@ -117,7 +122,7 @@ impl Lane {
             Pin::new(&mut *place).poll(cx).map(Err)
         });
         match answered.await {
-            Ok(Ok(response)) => Ok(Answered { response, lane: self.unless_done(place) }),
+            Ok(Ok(response)) => Ok(Answered { response, from: self.rest(has_body, place) }),
             Ok(Err(mut fault)) => {
                 let unsent = fault.take_message();
                 Err((NoAnswer::Broken(fault.into_error().into()), unsent))
@@ -147,13 +152,29 @@ impl Lane {
         if connection.is_some() { what(&mut Context::from_waker(Waker::noop())) } else { what(cx) }
     }
 
-    /// Goes home if both messages have ended, though what came may not have been read.
-    fn unless_done(self, place: &mut Place) -> Option<Self> {
+    /// Goes home if both messages have ended, though what came may not have been read. A request's body may still be on
+    /// its way: whoever passes the answer on reads it no faster than the caller does, and a caller may read nothing
+    /// before all of its body has left. So that has a task of its own.
+    fn rest(self, has_body: bool, place: &mut Place) -> Source {
         if self.is_done() {
             self.go_home(place.alarm());
-            return None;
+            return Source::Hand(Instant::now());
         }
-        Some(self)
+        if has_body {
+            tokio::spawn(self.finish_alone());
+            return Source::Elsewhere;
+        }
+        Source::Lane(self)
+    }
+
+    /// Moves the exchange along to its end.
+    async fn finish_alone(mut self) {
+        poll_fn(|cx| {
+            let going_on = self.drive_for(cx, |_| Poll::<()>::Pending);
+            if self.0.connection.is_none() || self.is_done() { Poll::Ready(()) } else { going_on }
+        })
+        .await;
+        self.go_home(None);
     }
 
     fn is_done(&self) -> bool {

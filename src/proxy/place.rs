@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// After which an open response counts as a stream. Together with the registry's own pace well within a second.
-const A_WHILE: Duration = Duration::from_millis(400);
+pub(super) const A_WHILE: Duration = Duration::from_millis(400);
 
 /// Goes off when a place has to be looked at. To set one that there is already costs next to nothing.
 pub(super) type Alarm = Pin<Box<Sleep>>;

@@ -158,8 +158,8 @@ impl Upstream {
         match &self.way {
             Way::Lanes(lanes) => {
                 request.headers_mut().insert(header::HOST, self.host());
-                let Answered { response, lane } = lanes.send(request, place).await?;
-                Ok((response, lane.map_or(Source::Hand, Source::Lane)))
+                let Answered { response, from } = lanes.send(request, place).await?;
+                Ok((response, from))
             }
             Way::Clients { clients, next, scheme } => {
                 let turn = next.fetch_add(1, Ordering::Relaxed) % clients.len().max(1);
