@@ -7,15 +7,16 @@ use std::sync::{
 
 use bailiwick::audit::{ClosedBy, Event};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     sync::{Notify, mpsc},
+    time::timeout,
 };
 
 use super::{
     doors::{ORIGIN, Wiki},
     web::ALL,
-    wire::{Recorder, read_request, read_until, reply, status},
+    wire::{Recorder, SOON, read_request, read_until, reply, status},
 };
 
 /// An answer after which the connection stays open.
@@ -176,4 +177,33 @@ async fn a_connection_that_its_upstream_has_closed_is_not_kept() {
     let wait = std::time::Duration::from_secs(60);
     let asked_more = tokio::time::timeout(wait, told.recv()).await.expect("the connection is closed");
     assert_eq!(asked_more, Some(false));
+}
+
+#[tokio::test]
+async fn whoever_reads_nothing_before_all_was_sent_can_send_all_of_it() {
+    const MUCH: usize = 32 << 20;
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    // Answers while the request is still coming, and ends its answer only when it has all of it.
+    tokio::spawn(async move {
+        let (mut wire, _) = socket.accept().await.unwrap();
+        let head = read_until(&mut wire, "\r\n\r\n").await;
+        let (mut from, mut to) = wire.into_split();
+        let answering = tokio::spawn(async move {
+            to.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", MUCH + 7).as_bytes()).await.unwrap();
+            to.write_all(&vec![b'a'; MUCH]).await.unwrap();
+            to
+        });
+        let mut left = MUCH - (head.len() - head.find("\r\n\r\n").unwrap() - 4);
+        let mut piece = vec![0; 1 << 16];
+        while left > 0 {
+            left -= from.read(&mut piece).await.unwrap();
+        }
+        answering.await.unwrap().write_all(b"the end").await.unwrap();
+    });
+    let wiki = Wiki::at(address, ALL).await;
+    let mut stream = wiki.open("POST /both", &format!("Origin: {ORIGIN}\r\nContent-Length: {MUCH}\r\n")).await;
+    let sent = timeout(SOON, stream.write_all(&vec![b'x'; MUCH])).await;
+    sent.expect("the broker takes all of the body though its caller reads nothing").unwrap();
+    read_until(&mut stream, "the end").await;
 }
