@@ -1,5 +1,5 @@
-//! Bodies as they pass through: counted, without trailers (which could carry fields past the stripping rules), and cut
-//! when what they hang on has gone. The log is told how each ended.
+//! An answer's body on its way to the caller: counted, without trailers (which could carry fields past the stripping
+//! rules), and cut when what it hangs on has gone. The log is told how it ended.
 
 use std::{
     future::Future,
@@ -20,54 +20,13 @@ use super::{
 use crate::{
     access::{Meter, Pending},
     audit::ClosedBy,
-    listener::{BoxError, RequestBody, ResponseBody},
+    listener::{BoxError, ResponseBody},
 };
-
-/// A request's body on its way to the upstream.
-pub(super) struct Upload {
-    inner: RequestBody,
-    meter: Arc<Meter>,
-}
-
-impl Upload {
-    pub(super) fn new(inner: RequestBody, meter: Arc<Meter>) -> Self {
-        Self { inner, meter }
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        loop {
-            match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        this.meter.received(data.len() as u64);
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                }
-                Some(Err(fault)) => return Poll::Ready(Some(Err(fault.into()))),
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
 
 /// A response's body on its way to the caller, over `lane`, or from wherever it is at hand.
 pub(super) fn download(body: Incoming, from: Source, owed: Pending, place: Place) -> ResponseBody {
     let meter = owed.meter();
-    Download { inner: body, from, broken: None, meter, owed: Some(owed), place }.boxed_unsync()
+    Download { inner: body, from, broken: None, meter, left: Some(Left { owed, place }) }.boxed_unsync()
 }
 
 /// Where a response's body comes from.
@@ -86,19 +45,28 @@ struct Download {
     /// What it broke with, told a turn later: what came before shall be on its way by then.
     broken: Option<hyper::Error>,
     meter: Arc<Meter>,
-    owed: Option<Pending>,
+    left: Option<Left>,
+}
+
+/// What is left of an exchange until it has ended.
+struct Left {
+    owed: Pending,
     place: Place,
 }
 
 impl Download {
     fn finish(&mut self, by: ClosedBy) {
+        let Some(Left { owed, mut place }) = self.left.take() else { return };
         if let Source::Lane(lane) = std::mem::replace(&mut self.from, Source::Elsewhere)
             && by == ClosedBy::Upstream
         {
-            lane.go_home(self.place.alarm());
+            lane.go_home(place.alarm());
         }
-        if let Some(owed) = self.owed.take() {
-            owed.finish(by);
+        match place.leash() {
+            Some(leash) if by == ClosedBy::Upstream && leash.holds() => {
+                tokio::spawn(leash.outlast(owed, place));
+            }
+            _ => owed.finish(by),
         }
     }
 
@@ -117,9 +85,7 @@ impl Body for Download {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if this.owed.is_none() {
-            return Poll::Ready(None);
-        }
+        let Some(Left { place, .. }) = &mut this.left else { return Poll::Ready(None) };
         if let Some(fault) = this.broken.take() {
             this.finish(ClosedBy::UpstreamFault);
             return Poll::Ready(Some(Err(fault.into())));
@@ -128,11 +94,11 @@ impl Body for Download {
         if let Source::Hand(since) = this.from
             && since.elapsed() >= A_WHILE
         {
-            this.place.take();
+            place.take();
             this.from = Source::Elsewhere;
         }
         if !matches!(this.from, Source::Hand(_))
-            && let Poll::Ready(by) = Pin::new(&mut this.place).poll(cx)
+            && let Poll::Ready(by) = Pin::new(place).poll(cx)
         {
             this.finish(by);
             return Poll::Ready(Some(Err("this stream was closed by the broker".into())));

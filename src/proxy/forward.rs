@@ -7,11 +7,12 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::{
-    body::{Source, Upload, download},
+    body::{Source, download},
     headers::{Destination, Ours, for_caller, for_upstream},
     kubernetes_request::is_long_running,
     place::Place,
     upgrade,
+    upload::Upload,
     upstream::{NoAnswer, Outgoing, Upstream},
 };
 use crate::{
@@ -97,7 +98,8 @@ pub(super) async fn forward(
             return Err(Failed::Internal);
         }
     }
-    let body = Upload::new(came.body, owed.meter());
+    let (body, leash) = Upload::new(came.body, owed.meter());
+    place.hold(leash);
     let Some(request) = build(upstream, &line, &ours, came.headers, body) else {
         owed.not_forwarded("it could not be written as it was permitted");
         return Err(Failed::Internal);

@@ -14,13 +14,14 @@ use std::{
 
 use http::{Request, Response};
 use hyper::{
-    body::{Body as _, Incoming},
+    body::Incoming,
     client::conn::http1::{self, Connection, SendRequest},
 };
 use tokio::{
     task::unconstrained,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Source,
@@ -111,7 +112,7 @@ impl Lane {
         place: &mut Place,
     ) -> Result<Answered, (NoAnswer, Option<Request<Outgoing>>)> {
         place.lend(self.0.alarm.take());
-        let has_body = !request.body().is_end_stream();
+        let cut = request.body().cut();
         let mut answer = pin!(self.0.sender.try_send_request(request));
         let answered = poll_fn(|cx| {
             if let Poll::Ready(answered) =
@@ -122,7 +123,7 @@ impl Lane {
             Pin::new(&mut *place).poll(cx).map(Err)
         });
         match answered.await {
-            Ok(Ok(response)) => Ok(Answered { response, from: self.rest(has_body, place) }),
+            Ok(Ok(response)) => Ok(Answered { response, from: self.rest(cut, place) }),
             Ok(Err(mut fault)) => {
                 let unsent = fault.take_message();
                 Err((NoAnswer::Broken(fault.into_error().into()), unsent))
@@ -154,17 +155,19 @@ impl Lane {
 
     /// Goes home if both messages have ended, though what came may not have been read. A request's body may still be on
     /// its way: whoever passes the answer on reads it no faster than the caller does, and a caller may read nothing
-    /// before all of its body has left. So that has a task of its own.
-    fn rest(self, has_body: bool, place: &mut Place) -> Source {
+    /// before all of its body has left. So that has a task of its own, until the body is `cut`.
+    fn rest(self, cut: Option<CancellationToken>, place: &mut Place) -> Source {
         if self.is_done() {
             self.go_home(place.alarm());
             return Source::Hand(Instant::now());
         }
-        if has_body {
-            tokio::spawn(self.finish_alone());
-            return Source::Elsewhere;
+        match cut {
+            Some(cut) => {
+                tokio::spawn(async move { cut.run_until_cancelled(self.finish_alone()).await });
+                Source::Elsewhere
+            }
+            None => Source::Lane(self),
         }
-        Source::Lane(self)
     }
 
     /// Moves the exchange along to its end.

@@ -25,6 +25,7 @@ mod status;
 mod target;
 mod told;
 mod upgrade;
+mod upload;
 mod upstream;
 mod web;
 

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::upstream::NoAnswer;
+use super::{upload::Leash, upstream::NoAnswer};
 use crate::{
     access::{Meter, Permit, Standing},
     audit::ClosedBy,
@@ -27,7 +27,7 @@ pub(super) const A_WHILE: Duration = Duration::from_millis(400);
 /// Goes off when a place has to be looked at. To set one that there is already costs next to nothing.
 pub(super) type Alarm = Pin<Box<Sleep>>;
 
-/// Resolves when the response must end, with who says so. Leaves the registry when dropped.
+/// Resolves when the response must end, with who says so. Dropped, it leaves the registry, and the request's body ends.
 pub(super) struct Place {
     streams: Streams,
     standing: Arc<Standing>,
@@ -35,6 +35,7 @@ pub(super) struct Place {
     alarm: Option<Alarm>,
     patience: Option<Patience>,
     held: Option<Held>,
+    leash: Option<Leash>,
 }
 
 struct Held {
@@ -59,6 +60,7 @@ impl Place {
             alarm: None,
             patience: None,
             held: None,
+            leash: None,
         }
     }
 
@@ -68,6 +70,16 @@ impl Place {
             let guard = self.streams.enter(Arc::clone(&self.standing), self.request);
             self.held = Some(Held { closed: Box::pin(guard.closed()), _guard: guard });
         }
+    }
+
+    /// Has the request's body end with it.
+    pub(super) fn hold(&mut self, leash: Option<Leash>) {
+        self.leash = leash;
+    }
+
+    /// What the request's body is held by, from whoever looks after it from now on.
+    pub(super) fn leash(&mut self) -> Option<Leash> {
+        self.leash.take()
     }
 
     /// From now on also ends, by timeout, when nothing has come for `limit` since the last piece that `meter` received.

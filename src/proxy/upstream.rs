@@ -22,12 +22,13 @@ use hyper_util::{
 };
 
 use super::{
-    body::{Source, Upload},
+    body::Source,
     dial::Dial,
     headers::Destination,
     lane::{Answered, Lanes},
     place::Place,
     target::{Target, TargetFault, Token},
+    upload::Upload,
 };
 use crate::{audit::ClosedBy, listener::BoxError};
 

@@ -1,0 +1,118 @@
+//! A request's body on its way to the upstream: counted, without trailers, and on a leash, since it can outlast the answer
+//! and then hangs on nothing that the answer hung on. INVARIANT: nothing of it leaves once its leash is gone.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+
+use super::place::Place;
+use crate::{
+    access::{Meter, Pending},
+    audit::ClosedBy,
+    listener::{BoxError, RequestBody},
+};
+
+/// A request's body.
+pub(super) struct Upload {
+    inner: RequestBody,
+    meter: Arc<Meter>,
+    held: Option<Held>,
+}
+
+/// The body's end of the leash.
+struct Held {
+    cut: CancellationToken,
+    cuts: Pin<Box<WaitForCancellationFutureOwned>>,
+    _gone: DropGuard,
+}
+
+/// Cuts the body when dropped, unless all of it has been handed over by then.
+pub(super) struct Leash {
+    cut: CancellationToken,
+    gone: CancellationToken,
+}
+
+impl Upload {
+    /// What came as `inner`, and its leash unless it is empty.
+    pub(super) fn new(inner: RequestBody, meter: Arc<Meter>) -> (Self, Option<Leash>) {
+        if inner.is_end_stream() {
+            return (Self { inner, meter, held: None }, None);
+        }
+        let (cut, gone) = (CancellationToken::new(), CancellationToken::new());
+        let cuts = Box::pin(cut.clone().cancelled_owned());
+        let held = Held { cut: cut.clone(), cuts, _gone: gone.clone().drop_guard() };
+        (Self { inner, meter, held: Some(held) }, Some(Leash { cut, gone }))
+    }
+
+    /// Tells when the leash has gone; none if there is nothing to cut.
+    pub(super) fn cut(&self) -> Option<CancellationToken> {
+        self.held.as_ref().map(|held| held.cut.clone())
+    }
+}
+
+impl Leash {
+    /// Whether there is still something at its other end.
+    pub(super) fn holds(&self) -> bool {
+        !self.gone.is_cancelled()
+    }
+
+    /// Holds the body, after all of the answer has gone, until it has left or `place` says that it must end. Only then has
+    /// the exchange ended.
+    pub(super) async fn outlast(self, owed: Pending, place: Place) {
+        let by = tokio::select! {
+            () = self.gone.cancelled() => ClosedBy::Upstream,
+            by = place => by,
+        };
+        drop(self);
+        owed.finish(by);
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if self.holds() {
+            self.cut.cancel();
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Some(held) = &mut this.held
+            && held.cuts.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err("this request was ended by the broker".into())));
+        }
+        loop {
+            match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        this.meter.received(data.len() as u64);
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Some(Err(fault)) => return Poll::Ready(Some(Err(fault.into()))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
