@@ -38,6 +38,7 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0020" "change";
     "0025" "succession";
     "0026" "reading";
+    "0027" "reading_rate";
 };
 
 /// Runs what is pending, as an owner. Waits for another binary that is doing the same; does nothing when it is done.

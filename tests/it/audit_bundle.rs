@@ -40,8 +40,7 @@ async fn a_bundle_proves_its_entries_offline_with_the_binary_and_without_it() {
     let written =
         cli(&[&["audit", "bundle", "--database", &db.auditor_url, "--file", file], &selection[..]].concat()).await;
     assert_eq!(written.code, 0, "{written:?}");
-    for expected in
-        ["This reading is recorded in the log", "12 entries and 3 texts, proven by the checkpoint at 303 entries"]
+    for expected in ["a broker puts it into the log", "12 entries and 3 texts, proven by the checkpoint at 303 entries"]
     {
         assert!(written.err.contains(expected), "{written:?}");
     }

@@ -33,7 +33,7 @@ pub(super) async fn record(
     let client = concat!("bailiwick ", env!("CARGO_PKG_VERSION")).to_owned();
     let staged = Staged { id, command, search, entries, manifest: None, client };
     reading::stage(&mut *db, &staged).await.map_err(|fault| unrecorded(&fault))?;
-    remark("This reading is recorded in the log.");
+    remark("The database was told of this reading; a broker puts it into the log.");
     Ok(Recorded(staged))
 }
 
@@ -61,6 +61,7 @@ fn unrecorded(fault: &StoreFault) -> CliFault {
         "42501" => "this account may not say that it reads: `grant bailiwick_auditor to` it",
         "42883" => "the database is older than this program: run `bailiwick migrate`",
         "54000" => "too many readings of this account wait already: is a broker running?",
+        "53400" => "this account has read too often: wait a minute",
         _ => return CliFault::could_not_look(format!("nothing is shown, since it could not be recorded: {fault}")),
     };
     CliFault::could_not_look(format!("nothing is shown, since it could not be recorded: {hint} ({fault})"))
