@@ -161,7 +161,7 @@ def check(file, given, kept):
 
     print(f"sound: {entries} entries of {log}\n  log          {signed.size} entries, root {signed.root.hex()}")
     print(f"  rules        {len(texts)} of the {len(named)} texts that the entries name are here, unchanged")
-    for cut in cuts: print("  epoch {epoch}      from entry {size}, accepted by {by!a}: {why!a}".format(**cut))
+    for cut in cuts: print("  epoch {epoch}      from entry {size}, decided by {by!a}: {why!a}".format(**cut))
     whose = "the key that was given" if by[0] in given else "for which the key vouches that was given"
     print(f"  signed by    {by[0]}, {whose if given else 'a key out of the file itself: give --key'}")
 

@@ -55,30 +55,8 @@ fn value(text: &str) -> Result<HeaderValue, Unnameable> {
 mod tests {
     use http::HeaderMap;
 
-    use super::*;
-    use crate::model::{
-        Assurance, AssuranceLevel, Identity, LoginId, PersonId, Presented, Scope, SeededEntropy, Timestamp,
-    };
-
-    fn caller(subject: &str, groups: &[&str]) -> Caller {
-        let entropy = SeededEntropy::new(1);
-        Caller {
-            person: PersonId::random(&entropy),
-            identity: Identity {
-                provider: "dev".parse().unwrap(),
-                issuer: "http://idp".into(),
-                subject: subject.into(),
-                name: "Ada".into(),
-            },
-            groups: groups.iter().map(|&group| group.to_owned()).collect(),
-            login: LoginId::random(&entropy),
-            presented: Presented::Session,
-            scope: Scope::Portal,
-            assurance: Assurance { level: AssuranceLevel::Passkey, at: Timestamp::from_micros(0) },
-            acr: None,
-            address: "127.0.0.1".parse().unwrap(),
-        }
-    }
+    use super::{super::told::tests::caller, *};
+    use crate::model::SeededEntropy;
 
     fn request() -> RequestId {
         RequestId::random(&SeededEntropy::new(2))

@@ -6,44 +6,24 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{TestDb, database};
+use crate::support::{TestDb, database, plain::write_configuration};
 
 /// A folder with a configuration for `db`, rules and groups.
 fn prepared(db: &TestDb) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let configuration = format!(
-        r#"
-[portal]
-url = "http://auth.demo.localhost:8000"
-[listener]
-http = "127.0.0.1:8000"
-[database]
-url = "{}"
-acquire = "30s"
-[keys]
-wrapping_key_file = "wrapping.key"
-[[provider]]
-name = "company"
-issuer = "http://localhost:8001"
-client_id = "bailiwick"
-[policy]
-folder = "policies"
-entities = "entities.json"
-"#,
-        db.broker_url
-    );
-    fs::write(folder.path().join("b.toml"), configuration).unwrap();
-    fs::write(folder.path().join("entities.json"), "[]").unwrap();
-    fs::create_dir(folder.path().join("policies")).unwrap();
     let rule = "@id(\"enrol\")\npermit (principal, action == Action::\"enrol\", resource) when { context.invited };\n";
-    fs::write(folder.path().join("policies/enrol.cedar"), rule).unwrap();
+    write_configuration(folder.path(), db, rule, "");
     folder
 }
 
 /// Types a command line; the answer is its code, what it answered, and what it said besides.
 async fn types(folder: &tempfile::TempDir, line: &str) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
-    command.args(line.split(' ')).arg("--config").arg(folder.path().join("b.toml")).env_remove("BAILIWICK_CONFIG");
+    command
+        .args(line.split(' '))
+        .arg("--config")
+        .arg(folder.path().join("bailiwick.toml"))
+        .env_remove("BAILIWICK_CONFIG");
     let Output { status, stdout, stderr } =
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -61,7 +41,7 @@ async fn keys_are_made_once_and_the_first_administrator_is_invited_on_record() {
 
     let (code, made, remarks) = types(&folder, "key init").await;
     assert_eq!(code, 0, "{remarks}");
-    assert!(made.starts_with("auth.demo.localhost/audit+") && made.contains("BEGIN CERTIFICATE"), "{made}");
+    assert!(made.starts_with("auth.example.localhost/audit+") && made.contains("BEGIN CERTIFICATE"), "{made}");
     let key = folder.path().join("wrapping.key");
     assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
     let (code, again, remarks) = types(&folder, "key init").await;
@@ -71,23 +51,23 @@ async fn keys_are_made_once_and_the_first_administrator_is_invited_on_record() {
     let (code, answer, _) = types(&folder, "check").await;
     assert_eq!((code, answer.as_str()), (0, "all is right: 0 app(s), 0 cluster(s), 1 rule(s)\n"));
 
-    let (code, answer, complaint) = types(&folder, "invite --provider company --subject alice").await;
+    let (code, answer, complaint) = types(&folder, "invite --provider corp --subject alice").await;
     assert_eq!(code, 0, "{complaint}");
-    assert!(answer.starts_with("company/alice may register a first passkey until "), "{answer}");
+    assert!(answer.starts_with("corp/alice may register a first passkey until "), "{answer}");
     let (kinds,): (Vec<String>,) =
         sqlx::query_as("select array_agg(kind order by leaf_index) from entry").fetch_one(&db.owner).await.unwrap();
     assert_eq!(kinds, ["invited"]);
 
-    let (code, _, complaint) = types(&folder, "invite --provider company2 --subject alice").await;
+    let (code, _, complaint) = types(&folder, "invite --provider corp2 --subject alice").await;
     assert_eq!(code, 2);
-    assert!(complaint.contains("there is no provider `company2`; known: company"), "{complaint}");
+    assert!(complaint.contains("there is no provider `corp2`; known: corp"), "{complaint}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_in_the_configuration_and_in_the_rules_are_told_together() {
     let db = database().await;
     let folder = prepared(&db);
-    let path = folder.path().join("b.toml");
+    let path = folder.path().join("bailiwick.toml");
     let text = fs::read_to_string(&path).unwrap().replace("client_id", "client");
     fs::write(&path, text).unwrap();
     fs::write(folder.path().join("policies/bad.cedar"), "permit (principal, action, nowhere);\n").unwrap();
@@ -95,7 +75,7 @@ async fn mistakes_in_the_configuration_and_in_the_rules_are_told_together() {
     let (code, _, complaint) = types(&folder, "check").await;
     assert_eq!(code, 1);
     for expected in
-        ["`provider[0].client` is not a setting", "did you mean `client_id`?", "b.toml:14:1", "bad.cedar:1:"]
+        ["`provider[0].client` is not a setting", "did you mean `client_id`?", "bailiwick.toml:15:1", "bad.cedar:1:"]
     {
         assert!(complaint.contains(expected), "{complaint} lacks {expected:?}");
     }
