@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{
     pki::{Authority, Pair, dial},
-    wire::{Recorder, exchange},
+    wire::exchange,
 };
 use crate::support::{court::Court, rows::limits};
 
@@ -129,13 +129,13 @@ const SERIAL: [u8; 16] = [0x5a; 16];
 
 impl Cluster {
     /// `upstream` speaks TLS with a certificate of `api` for `api.test`.
-    pub async fn at(upstream: &Recorder, api: &Authority, rules: &str) -> Self {
+    pub async fn at(upstream: SocketAddr, api: &Authority, rules: &str) -> Self {
         let court = Court::under(rules).await;
         let (public, internal) = (Authority::new("public"), Authority::new("internal"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
         std::fs::write(folder.path().join("ca.pem"), api.pem()).unwrap();
-        std::fs::write(&path, kubeconfig(upstream.address)).unwrap();
+        std::fs::write(&path, kubeconfig(upstream)).unwrap();
         let cluster = config::Cluster {
             name: "demo".parse().unwrap(),
             host: "cluster.test".to_owned(),

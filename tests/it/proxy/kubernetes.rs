@@ -1,13 +1,17 @@
 //! The door to a cluster: requests run there as the person who asks, or not at all.
 
 use bailiwick::store::{feed::RevokedKind, revocation::revoke};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::{
     doors::Cluster,
     pki::Authority,
-    wire::{OK, Recorder, read_until, reply, status},
+    wire::{OK, Recorder, SOON, answering_at_once, read_until, reply, status},
 };
+use crate::support::eventually;
 
 const RULES: &str = r#"
 @id("read") permit (principal, action in k8s::Action::"readOnly", resource in k8s::Namespace::"demo/default");
@@ -40,7 +44,7 @@ async fn cluster() -> (Cluster, Recorder) {
         }
     })
     .await;
-    (Cluster::at(&upstream, &api, RULES).await, upstream)
+    (Cluster::at(upstream.address, &api, RULES).await, upstream)
 }
 
 const PODS: &str = "GET /api/v1/namespaces/default/pods";
@@ -139,4 +143,22 @@ async fn exec_and_watch_are_carried_until_their_credential_is_revoked() {
         let _ = stream.read_to_end(&mut rest).await;
     }
     crate::support::eventually(async || (cluster.court.streams.count() == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_body_that_outlasts_its_answer_ends_with_its_login() {
+    let api = Authority::new("api");
+    let (address, told) = answering_at_once(Some(api.acceptor(&["api.test"]))).await;
+    let create = r#"@id("create") permit (principal, action == k8s::Action::"create", resource);"#;
+    let cluster = Cluster::at(address, &api, create).await;
+    let mut stream =
+        cluster.open("POST /api/v1/namespaces/default/pods", "Content-Length: 1000\r\n", Some(&cluster.pair)).await;
+    read_until(&mut stream, "hello").await;
+    stream.write_all(b"before").await.unwrap();
+    eventually(async || (cluster.court.streams.count() == 1).then_some(())).await;
+    let mut db = cluster.court.db.pool.acquire().await.unwrap();
+    let now = bailiwick::model::Clock::now(cluster.court.clock.as_ref());
+    revoke(&mut db, RevokedKind::Login, cluster.caller.login.uuid(), "test", now).await.unwrap();
+    let arrived = timeout(SOON, told).await.expect("the upstream sees the end").unwrap();
+    assert_eq!(arrived.body, b"before");
 }

@@ -1,29 +1,26 @@
 //! Connections to an app, kept open: one request after the other, and never a byte of one for another.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use bailiwick::{
     audit::{ClosedBy, Event},
-    model::{Clock as _, RequestId},
+    model::Clock as _,
     store::{feed::RevokedKind, revocation::revoke},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc},
     time::timeout,
 };
 
 use super::{
     doors::{ORIGIN, Wiki},
     web::ALL,
-    wire::{Recorder, SOON, read_request, read_until, reply, status},
+    wire::{Recorder, SOON, answering_at_once, read_request, read_until, reply, status},
 };
 use crate::support::eventually;
 
@@ -218,24 +215,22 @@ async fn whoever_reads_nothing_before_all_was_sent_can_send_all_of_it() {
 
 #[tokio::test]
 async fn a_body_that_outlasts_its_answer_is_counted_to_its_end() {
-    let (tell, told) = oneshot::channel();
-    let address = answering_at_once(tell).await;
+    let (address, told) = answering_at_once(None).await;
     let wiki = Wiki::at(address, ALL).await;
     let mut stream = wiki.open("POST /early", &format!("Origin: {ORIGIN}\r\nContent-Length: 12\r\n")).await;
     read_until(&mut stream, "hello").await;
     stream.write_all(b"all ").await.unwrap();
     stream.write_all(b"the rest").await.unwrap();
-    let (head, rest) = told.await.unwrap();
-    assert_eq!(String::from_utf8(rest).unwrap(), "all the rest");
-    let entry = wiki.court.entry(request_of(&head), |event| matches!(event, Event::Outcome { .. })).await;
+    let arrived = told.await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&arrived.body), "all the rest");
+    let entry = wiki.court.entry(arrived.request(), |event| matches!(event, Event::Outcome { .. })).await;
     let Event::Outcome { received, sent, closed_by, .. } = entry.event else { unreachable!() };
     assert_eq!((received, sent, closed_by), (12, 5, ClosedBy::Upstream));
 }
 
 #[tokio::test]
 async fn a_body_that_outlasts_its_answer_ends_with_its_login() {
-    let (tell, told) = oneshot::channel();
-    let address = answering_at_once(tell).await;
+    let (address, told) = answering_at_once(None).await;
     let wiki = Wiki::at(address, ALL).await;
     let mut stream = wiki.open("POST /early", &format!("Origin: {ORIGIN}\r\nContent-Length: 1000\r\n")).await;
     read_until(&mut stream, "hello").await;
@@ -243,31 +238,9 @@ async fn a_body_that_outlasts_its_answer_ends_with_its_login() {
     eventually(async || (wiki.court.streams.count() == 1).then_some(())).await;
     let mut db = wiki.court.db.pool.acquire().await.unwrap();
     revoke(&mut db, RevokedKind::Login, wiki.caller.login.uuid(), "test", wiki.court.clock.now()).await.unwrap();
-    let (head, rest) = timeout(SOON, told).await.expect("the upstream sees the end").unwrap();
-    assert_eq!(rest, b"before");
-    let entry = wiki.court.entry(request_of(&head), |event| matches!(event, Event::Outcome { .. })).await;
+    let arrived = timeout(SOON, told).await.expect("the upstream sees the end").unwrap();
+    assert_eq!(arrived.body, b"before");
+    let entry = wiki.court.entry(arrived.request(), |event| matches!(event, Event::Outcome { .. })).await;
     let Event::Outcome { received, closed_by, .. } = entry.event else { unreachable!() };
     assert_eq!((received, closed_by), (6, ClosedBy::Revocation));
-}
-
-/// An upstream that has said all when it has read the head, and then tells what head and rest it was sent.
-async fn answering_at_once(tell: oneshot::Sender<(String, Vec<u8>)>) -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut wire, _) = socket.accept().await.unwrap();
-        let head = read_until(&mut wire, "\r\n\r\n").await;
-        let (head, begun) = head.split_once("\r\n\r\n").unwrap();
-        let length: usize = head.split_once("content-length: ").unwrap().1.lines().next().unwrap().parse().unwrap();
-        wire.write_all(KEPT.as_bytes()).await.unwrap();
-        let mut rest = begun.as_bytes().to_vec();
-        while rest.len() < length && wire.read_buf(&mut rest).await.is_ok_and(|n| n > 0) {}
-        let _ = tell.send((head.to_owned(), rest));
-        std::future::pending::<()>().await;
-    });
-    address
-}
-
-fn request_of(head: &str) -> RequestId {
-    head.split_once("bailiwick-request: ").unwrap().1.lines().next().unwrap().parse().unwrap()
 }

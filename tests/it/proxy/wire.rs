@@ -7,9 +7,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bailiwick::model::RequestId;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     time::timeout,
 };
 
@@ -36,6 +38,11 @@ impl Arrived {
     pub fn values(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+
+    /// Which request it is, as an app is told.
+    pub fn request(&self) -> RequestId {
+        self.values("bailiwick-request")[0].parse().unwrap()
     }
 }
 
@@ -93,6 +100,29 @@ impl Recorder {
     pub fn seen(&self) -> Vec<Arrived> {
         self.seen.lock().unwrap().clone()
     }
+}
+
+/// An upstream that has said all when it has read a request's head, and then tells what came, when it has ended.
+pub async fn answering_at_once(tls: Option<tokio_rustls::TlsAcceptor>) -> (SocketAddr, oneshot::Receiver<Arrived>) {
+    let (tell, told) = oneshot::channel();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = socket.accept().await.unwrap();
+        let mut wire: Wire = match tls {
+            Some(tls) => Box::new(tls.accept(stream).await.unwrap()),
+            None => Box::new(stream),
+        };
+        let came = read_until(&mut wire, "\r\n\r\n").await;
+        let (head, begun) = came.split_once("\r\n\r\n").unwrap();
+        let mut arrived = Arrived { head: head.to_owned(), body: begun.as_bytes().to_vec() };
+        let length = arrived.values("content-length")[0].parse().unwrap();
+        reply(&mut wire, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+        while arrived.body.len() < length && wire.read_buf(&mut arrived.body).await.is_ok_and(|n| n > 0) {}
+        let _ = tell.send(arrived);
+        std::future::pending::<()>().await;
+    });
+    (address, told)
 }
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
