@@ -1,6 +1,7 @@
 //! Composition: settings, a clock and entropy become running parts, and stop in good order. `serve`, the demonstration
 //! and the tests all start here. Holds no logic of its own.
 
+mod behind;
 mod collectors;
 mod doors;
 mod metrics;
@@ -9,9 +10,10 @@ pub(crate) mod signing;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::behind::Behind;
 use crate::{
     access::{AccessFault, Gate, Live},
     audit::{
@@ -92,10 +94,7 @@ pub struct Running {
     parts: Parts,
     stop: CancellationToken,
     serving: TaskTracker,
-    watching: Vec<JoinHandle<()>>,
-    recording: Tasks,
-    shipping: ShippingTasks,
-    collectors: Collectors,
+    behind: Behind,
 }
 
 /// What the doors and the portal are made of.
@@ -154,14 +153,16 @@ pub async fn start(
         parts,
         stop,
         serving,
-        watching,
-        recording,
-        shipping,
-        collectors,
+        behind: Behind { watching, recording, shipping, collectors },
     })
 }
 
 impl Running {
+    /// Returns when something that should run as long as the broker does has ended, with how.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        self.behind.ended().await
+    }
+
     /// Stops in good order: streams are closed, requests finish, outcomes are recorded.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -171,12 +172,7 @@ impl Running {
         self.parts.refusals.finish();
         // An entry that cannot be written any more is closed by the next broker's sweep.
         let _ = self.parts.record(Event::BrokerStopped {}).await;
-        self.recording.stop(PATIENCE).await;
-        self.shipping.stop(PATIENCE).await;
-        self.collectors.stop(PATIENCE).await;
-        for task in self.watching {
-            task.abort();
-        }
+        self.behind.stop(PATIENCE).await;
         self.parts.pool.close().await;
     }
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    task::{JoinHandle, JoinSet},
+    task::{JoinError, JoinHandle, JoinSet},
     time::timeout,
 };
 
@@ -28,12 +28,22 @@ impl Tasks {
         Self { shared: Arc::clone(shared), writer, others }
     }
 
+    /// Returns when one of them has ended, which they do not do by themselves.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        tokio::select! {
+            ended = &mut self.writer => ended,
+            Some(ended) = self.others.join_next() => ended,
+        }
+    }
+
     /// Takes no more entries, records what is queued, for at most `patience`, and ends.
     pub async fn stop(mut self, patience: Duration) {
         self.shared.tell_of_gap(Duration::ZERO);
         self.shared.queue.close();
         let stopped = async {
-            let _ = (&mut self.writer).await;
+            if !self.writer.is_finished() {
+                let _ = (&mut self.writer).await;
+            }
             let head = *self.shared.head.borrow();
             signer::sign(&self.shared, head).await?;
             let open_from = self.shared.open.from(head.size);

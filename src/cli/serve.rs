@@ -17,7 +17,8 @@ use crate::{
 
 /// Run the broker.
 ///
-/// Stops in good order on SIGINT and SIGTERM: streams are closed, outcomes are recorded, then it exits.
+/// Stops in good order on SIGINT and SIGTERM: streams are closed, outcomes are recorded, then it exits with 0. It stops
+/// likewise, but exits with 1, when something that it cannot do without has ended: let a supervisor start it again.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -42,16 +43,23 @@ impl Serve {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         self.start_log()?;
         let settings = self.config.load()?;
-        let running = app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy))
+        let mut running = app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy))
             .await
             .map_err(|fault| explained(&fault))?;
         let addresses: Vec<String> = running.addresses.iter().map(ToString::to_string).collect();
         let status = running.status.map(|at| at.to_string());
         tracing::info!(broker = %running.broker, addresses = addresses.join(" "), status, "serving");
-        told_to_stop().await;
+        let ended = tokio::select! {
+            () = told_to_stop() => None,
+            ended = running.ended() => Some(ended),
+        };
         tracing::info!("stopping");
         running.stop().await;
-        Ok(Ending::Yes)
+        match ended {
+            None => Ok(Ending::Yes),
+            Some(Ok(())) => Err(CliFault::failed("a task that the broker cannot do without has ended")),
+            Some(Err(fault)) => Err(CliFault::failed(format_args!("the broker cannot do without this: {fault}"))),
+        }
     }
 
     fn start_log(&self) -> Result<(), CliFault> {

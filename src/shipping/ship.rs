@@ -2,12 +2,16 @@
 //! The tasks behind it are owned by whoever opened it, and stopped after the log.
 
 use std::{
+    future::pending,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use sqlx::PgPool;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -145,6 +149,14 @@ impl Shipping {
 }
 
 impl ShippingTasks {
+    /// Returns when one of them has ended, which they do not do by themselves.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        match self.tasks.join_next().await {
+            Some(ended) => ended,
+            None => pending().await,
+        }
+    }
+
     /// Delivers what is left, for at most `patience`, and ends.
     pub async fn stop(mut self, patience: Duration) {
         self.stop.cancel();

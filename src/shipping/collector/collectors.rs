@@ -1,11 +1,11 @@
 //! All collectors of a broker: set up together, so that mistakes are told at the start, and stopped together.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -103,6 +103,14 @@ impl Collectors {
     /// How they are doing.
     pub fn readings(&self) -> Vec<Arc<Reading>> {
         self.readings.clone()
+    }
+
+    /// Returns when one of them has ended, which they do not do by themselves.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        match self.tasks.join_next().await {
+            Some(ended) => ended,
+            None => pending().await,
+        }
     }
 
     /// Stops, and gives what is held back to other brokers.
