@@ -38,7 +38,7 @@ pub(super) async fn write(
     let draft = Draft { caller: None, event, happened_at: now, request: None };
     let mut entry = Unstamped::of(draft, broker, Salt(entropy.bytes())).map_err(|_| AcceptFault::Unfit)?;
     let recorded_at = now.max(position.recorded_at);
-    entry.stamp(recorded_at);
+    entry.stamp(&recorded_at.into());
     let leaf = entry.leaf().to_vec();
     let (mut tree, mut complete) = (position.tree, Vec::new());
     let hash = leaf_hash(&leaf);

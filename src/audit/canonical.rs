@@ -3,6 +3,7 @@
 //! Written straight from the value, because every entry of the log passes here: an object's members are put in order
 //! after they were written, and most objects already are.
 
+mod integer;
 mod members;
 mod object;
 mod text;
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser};
 
+use integer::integer;
 use members::Members;
 pub(super) use object::{Object, write_object};
 use text::{is_escaped, text};
@@ -43,8 +45,8 @@ pub fn to_canonical(value: &impl Serialize) -> Result<Vec<u8>, CanonicalFault> {
 }
 
 /// Adds the canonical bytes of `value` to `out`. After a fault, what was added means nothing.
-pub fn write_canonical(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), CanonicalFault> {
-    value.serialize(&mut Writer { out, members: Members::new() })
+pub fn write_canonical(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), CanonicalFault> {
+    value.serialize(&mut Writer { out, members: Members::default() })
 }
 
 /// The value that `bytes` stand for, if they are its canonical bytes.
@@ -81,24 +83,6 @@ impl<'o> Writer<'o> {
         text(name, self.out);
         self.begin(&[b':', begin], end)
     }
-
-    fn integer(&mut self, is_negative: bool, mut rest: u64) {
-        let (mut digits, mut at) = ([0; 20], 20);
-        loop {
-            at -= 1;
-            if let (Some(digit), Ok(value)) = (digits.get_mut(at), u8::try_from(rest % 10)) {
-                *digit = b'0' + value;
-            }
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        if is_negative {
-            self.out.push(b'-');
-        }
-        self.out.extend_from_slice(digits.get(at..).unwrap_or_default());
-    }
 }
 
 impl Begun<'_, '_> {
@@ -123,12 +107,6 @@ impl Begun<'_, '_> {
 
     /// A member whose key is a field's name: a word of our own, with nothing in it that needs an escape.
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), CanonicalFault> {
-        let start = self.name(name);
-        self.value(start, Cow::Borrowed(name), value)
-    }
-
-    /// Writes a field's name, and says where it begins.
-    fn name(&mut self, name: &'static str) -> usize {
         debug_assert!(!name.bytes().any(is_escaped), "{name}");
         self.next();
         let (start, out) = (self.writer.out.len(), &mut *self.writer.out);
@@ -136,7 +114,7 @@ impl Begun<'_, '_> {
         out.push(b'"');
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
-        start
+        self.value(start, Cow::Borrowed(name), value)
     }
 
     fn value<T>(&mut self, start: usize, key: Cow<'static, str>, value: &T) -> Result<(), CanonicalFault>
@@ -189,7 +167,7 @@ impl<'w, 'o> Serializer for &'w mut Writer<'o> {
     }
 
     fn serialize_i64(self, value: i64) -> Result<(), CanonicalFault> {
-        self.integer(value < 0, value.unsigned_abs());
+        integer(value < 0, value.unsigned_abs(), self.out);
         Ok(())
     }
 
@@ -206,7 +184,7 @@ impl<'w, 'o> Serializer for &'w mut Writer<'o> {
     }
 
     fn serialize_u64(self, value: u64) -> Result<(), CanonicalFault> {
-        self.integer(false, value);
+        integer(false, value, self.out);
         Ok(())
     }
 

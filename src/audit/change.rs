@@ -112,7 +112,8 @@ async fn settle(
         };
         match timeout(COMMIT, asked).await {
             Ok(Ok((Some(there), _))) if there == batch.id => {
-                (batch.size..).zip(entries).for_each(|(index, queued)| shared.open.see(&queued.entry, index));
+                let mut open = shared.open.begin();
+                (batch.size..).zip(entries).for_each(|(index, queued)| open.see(&queued.entry, index));
                 return Ok(Some(receipt(batch)));
             }
             Ok(Ok((Some(_), _)) | Ok((None, true))) => return Ok(None),

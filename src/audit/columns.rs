@@ -3,8 +3,10 @@
 
 use uuid::Uuid;
 
-use super::{Entry, Event};
-use crate::model::{Action, Attributes, BrokerId, Caller, CredentialId, LoginId, PortalAction, RequestId, Timestamp};
+use super::{Common, Entry, Event};
+use crate::model::{
+    Action, Attributes, BrokerId, Caller, CredentialId, Decision, LoginId, PortalAction, RequestId, Timestamp,
+};
 
 /// The typed columns beside a leaf, the target in whatever form is at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +113,14 @@ impl Event {
         matches!(self, Self::EpochBegan { .. } | Self::KeyRotated { .. })
     }
 
+    /// What was decided.
+    pub(super) const fn decision(&self) -> Option<&Common<Decision>> {
+        match self {
+            Self::Decision { decision, .. } => Some(decision),
+            _ => None,
+        }
+    }
+
     const fn login(&self) -> Option<LoginId> {
         match self {
             Self::LoginEnded { login, .. } => Some(*login),
@@ -170,7 +180,7 @@ const LONGEST_TARGET: usize = 500;
 /// What an action is about, in a few words: `GET wiki/docs`, `list pods in demo/default`.
 pub fn summary(action: &Action) -> String {
     match action {
-        Action::Web(web) => format!("{} {}{}", web.method, web.app, web.path),
+        Action::Web(web) => [web.method.as_str(), " ", web.app.as_str(), web.path.as_str()].concat(),
         Action::Kubernetes(kubernetes) => match &kubernetes.attributes {
             Attributes::Resource(at) => {
                 let part =

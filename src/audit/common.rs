@@ -1,5 +1,5 @@
 //! What many entries repeat (who asked, what was decided, under which rules), shared by all of them, so that it is copied
-//! and encoded once. What is kept beside a value is derived from it alone, and a value here never changes.
+//! encoded and put into terms of the search once. What is kept beside a value is derived from it alone, and a value here never changes.
 
 use std::{
     fmt,
@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::canonical::{CanonicalFault, to_canonical};
+use super::{
+    canonical::{CanonicalFault, to_canonical},
+    search::Lasting,
+};
 use crate::model::Caller;
 
 /// A value, shared. Reads as the value that it is.
@@ -21,12 +24,18 @@ pub type Asker = Common<Caller>;
 struct Parts<T> {
     value: T,
     canonical: OnceLock<Box<[u8]>>,
+    lasting: OnceLock<Lasting>,
 }
 
 impl<T> Common<T> {
     /// What no other value has as long as this one is held.
     pub(super) fn address_of(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
+    }
+
+    /// What every entry that has the value is found by, as `make` says of it.
+    pub(super) fn lasting(&self, make: impl FnOnce(&T) -> Lasting) -> &Lasting {
+        self.0.lasting.get_or_init(|| make(&self.0.value))
     }
 }
 
@@ -56,7 +65,7 @@ impl<T> Clone for Common<T> {
 
 impl<T> From<T> for Common<T> {
     fn from(value: T) -> Self {
-        Self(Arc::new(Parts { value, canonical: OnceLock::new() }))
+        Self(Arc::new(Parts { value, canonical: OnceLock::new(), lasting: OnceLock::new() }))
     }
 }
 

@@ -137,14 +137,17 @@ impl Log {
         Ok((Self { shared }, tasks))
     }
 
-    /// Records `draft`. A receipt means that it is on disk. If the caller goes away or gives up, and the entry is
-    /// recorded after all, the log itself adds that nothing was forwarded.
-    pub async fn append(&self, draft: Draft) -> Result<Receipt, Unrecorded> {
-        let mut waiting = Waiting { shared: &self.shared, answer: self.queued(draft)? };
-        match timeout(self.shared.limits.wait, &mut waiting.answer).await {
-            Ok(Ok((receipt, _))) => Ok(receipt),
-            Ok(Err(_)) => Err(self.shared.expect_up().err().unwrap_or(Unrecorded::Unfit)),
-            Err(_) => Err(Unrecorded::TimedOut),
+    /// Records `draft`, which is queued at once. A receipt means that it is on disk. If the caller goes away or gives up,
+    /// and the entry is recorded after all, the log itself adds that nothing was forwarded.
+    pub fn append(&self, draft: Draft) -> impl Future<Output = Result<Receipt, Unrecorded>> + Send + '_ {
+        let queued = self.queued(draft).map(|answer| Waiting { shared: &self.shared, answer });
+        async move {
+            let mut waiting = queued?;
+            match timeout(self.shared.limits.wait, &mut waiting.answer).await {
+                Ok(Ok((receipt, _))) => Ok(receipt),
+                Ok(Err(_)) => Err(self.shared.expect_up().err().unwrap_or(Unrecorded::Unfit)),
+                Err(_) => Err(Unrecorded::TimedOut),
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod event;
 pub mod export;
 pub mod fork;
 mod gap;
+mod keyed;
 mod log;
 pub mod lost_keys;
 mod pieces;

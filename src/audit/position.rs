@@ -6,7 +6,7 @@ use super::{
     LogFault,
     queue::Queued,
     tile::{HEIGHT, Tile, Tree, WIDTH, partial_tiles, root_of},
-    tree::{Edge, Hash, hashes, leaf_hash},
+    tree::{Edge, Hash, hashes},
 };
 use crate::{
     model::{BatchId, BrokerId, Timestamp},
@@ -101,7 +101,8 @@ impl Position {
     /// Says of `entries` that they are recorded `now`, but never before what is in the log already.
     pub(super) fn stamp(&self, entries: &mut [Queued], now: Timestamp) -> Timestamp {
         let recorded_at = now.max(self.recorded_at);
-        entries.iter_mut().for_each(|queued| queued.entry.stamp(recorded_at));
+        let stamp = recorded_at.into();
+        entries.iter_mut().for_each(|queued| queued.entry.stamp(&stamp));
         recorded_at
     }
 
@@ -124,34 +125,16 @@ impl Position {
             root: [0; 32],
             edge: Vec::new(),
             hashes: Vec::with_capacity(32 * entries.len()),
-            leaves: Vec::with_capacity(entries.len()),
-            moments: Vec::with_capacity(entries.len()),
-            kinds: Vec::with_capacity(entries.len()),
-            requests: Vec::with_capacity(entries.len()),
-            persons: Vec::with_capacity(entries.len()),
-            logins: Vec::with_capacity(entries.len()),
-            credentials: Vec::with_capacity(entries.len()),
-            verdicts: Vec::with_capacity(entries.len()),
-            targets: Vec::with_capacity(entries.len()),
+            rows: Vec::with_capacity(entries.len()),
             tile_levels: Vec::new(),
             tile_indexes: Vec::new(),
             tile_hashes: Vec::new(),
         };
         for Queued { entry, .. } in entries {
-            let leaf = entry.leaf();
-            let hash = leaf_hash(leaf);
+            let hash = entry.hash();
             after.tree.append(hash, &mut complete);
             batch.hashes.extend_from_slice(&hash);
-            batch.leaves.push(leaf);
-            let columns = &entry.columns;
-            batch.moments.push(columns.happened_at.to_datetime());
-            batch.kinds.push(columns.kind);
-            batch.requests.push(columns.request);
-            batch.persons.push(columns.person);
-            batch.logins.push(columns.login);
-            batch.credentials.push(columns.credential);
-            batch.verdicts.push(columns.verdict);
-            batch.targets.push(columns.target.as_deref());
+            batch.rows.push(entry.row());
         }
         for tile in complete {
             batch.tile_levels.push(i16::from(tile.level));

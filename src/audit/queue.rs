@@ -2,7 +2,7 @@
 //! about what has happened already. Never blocks; what does not fit is refused or counted, never dropped in silence.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Receipt, Unrecorded,
+    keyed::{Map, map},
     unstamped::{Opened, Unstamped},
 };
 
@@ -154,25 +155,38 @@ impl Inner {
 }
 
 /// Decisions of this broker that allowed something and have not heard yet what became of it.
-#[derive(Default)]
-pub(super) struct Open(Mutex<HashMap<Uuid, u64>>);
+pub(super) struct Open(Mutex<Map<Uuid, u64>>);
+
+/// Whoever has it takes note of entries; others wait.
+pub(super) struct Noting<'o>(MutexGuard<'o, Map<Uuid, u64>>);
+
+impl Default for Open {
+    fn default() -> Self {
+        Self(Mutex::new(map(0)))
+    }
+}
 
 impl Open {
-    /// Takes note of an entry that is in the log.
-    pub(super) fn see(&self, entry: &Unstamped, leaf_index: u64) {
-        let Some(request) = entry.columns.request else { return };
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entry.opens() {
-            open.entry(request).or_insert(leaf_index);
-        } else if entry.closes() {
-            open.remove(&request);
-        }
+    /// Begins to take note of entries that are in the log.
+    pub(super) fn begin(&self) -> Noting<'_> {
+        Noting(self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// No open decision lies before this leaf; `size` when none is open.
     pub(super) fn from(&self, size: u64) -> u64 {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().copied().min().unwrap_or(size).min(size)
+        self.begin().0.values().copied().min().unwrap_or(size).min(size)
+    }
+}
+
+impl Noting<'_> {
+    /// Takes note of one.
+    pub(super) fn see(&mut self, entry: &Unstamped, leaf_index: u64) {
+        let Some(request) = entry.columns.request else { return };
+        if entry.opens() {
+            self.0.entry(request).or_insert(leaf_index);
+        } else if entry.closes() {
+            self.0.remove(&request);
+        }
     }
 }
 

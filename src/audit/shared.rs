@@ -196,10 +196,10 @@ impl Shared {
     /// who waits.
     pub(super) fn arrive(&self, position: &mut Position, after: Position, start: u64, entries: Vec<Queued>) {
         *position = after;
-        let mut lately = self.lately.begin(position.epoch);
+        let (mut lately, mut open) = (self.lately.begin(position.epoch), self.open.begin());
         self.head.send_replace(position.acknowledged());
         for (leaf_index, Queued { entry, reply }) in (start..).zip(entries) {
-            self.open.see(&entry, leaf_index);
+            open.see(&entry, leaf_index);
             if let Some(reply) = reply {
                 let receipt = Receipt::new(position.epoch, leaf_index, position.recorded_at);
                 if let Err((_, opened)) = reply.send((receipt, entry.opened())) {

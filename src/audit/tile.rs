@@ -74,24 +74,25 @@ impl Tree {
 
     /// Adds a leaf; tiles that it completes go to `complete`, lowest level first.
     pub fn append(&mut self, leaf: Hash, complete: &mut Vec<Tile>) {
-        self.edge.append(leaf);
-        let (mut hash, mut level) = (leaf, 0_u8);
-        loop {
-            if self.partial.len() <= usize::from(level) {
-                self.partial.resize_with(usize::from(level) + 1, Vec::new);
-            }
-            let Some(partial) = self.partial.get_mut(usize::from(level)) else { return };
-            partial.push(hash);
-            if partial.len() < WIDTH {
+        let Self { edge, partial } = self;
+        let size = edge.size() + 1;
+        edge.grow(leaf, |height, root| {
+            let level = height / HEIGHT;
+            let Ok(at) = usize::try_from(level) else { return };
+            if !height.is_multiple_of(HEIGHT) {
                 return;
             }
-            let span = HEIGHT * (u32::from(level) + 1);
-            let index = self.edge.size().checked_shr(span).unwrap_or(0).saturating_sub(1);
-            let tile = Tile { level, index, hashes: std::mem::take(partial) };
-            hash = tile.root();
-            complete.push(tile);
-            level += 1;
-        }
+            if partial.len() <= at {
+                partial.resize_with(at + 1, Vec::new);
+            }
+            let Some(partial) = partial.get_mut(at) else { return };
+            partial.push(root);
+            if partial.len() == WIDTH {
+                let index = size.checked_shr(HEIGHT * (level + 1)).unwrap_or(0).saturating_sub(1);
+                let level = u8::try_from(level).unwrap_or(u8::MAX);
+                complete.push(Tile { level, index, hashes: std::mem::take(partial) });
+            }
+        });
     }
 }
 

@@ -7,9 +7,17 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
+/// What stands before a leaf's bytes where they are hashed.
+pub(super) const LEAF: u8 = 0;
+
 /// The hash of a leaf's bytes.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    sha256(&[&[0], leaf])
+    sha256(&[&[LEAF], leaf])
+}
+
+/// The hash of a leaf's bytes that have [`LEAF`] before them, in one go.
+pub(super) fn hash_of_marked(leaf: &[u8]) -> Hash {
+    digest(&SHA256, leaf).as_ref().try_into().unwrap_or_default()
 }
 
 /// The hash of two neighbours.
@@ -59,10 +67,17 @@ impl Edge {
 
     /// Adds a leaf.
     pub fn append(&mut self, leaf: Hash) {
+        self.grow(leaf, |_, _| {});
+    }
+
+    /// Adds a leaf, and hands out each subtree that it completes, itself among them: the height and the root.
+    pub(super) fn grow(&mut self, leaf: Hash, mut complete: impl FnMut(u32, Hash)) {
         let mut node = leaf;
-        for _ in 0..self.size.trailing_ones() {
+        complete(0, node);
+        for height in 1..=self.size.trailing_ones() {
             if let Some(left) = self.nodes.pop() {
                 node = node_hash(&left, &node);
+                complete(height, node);
             }
         }
         self.nodes.push(node);

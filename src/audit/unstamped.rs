@@ -4,17 +4,21 @@
 use std::ops::Range;
 
 use super::{
-    Asker, Draft, Event,
+    Asker, ClosedBy, Common, Draft, Event,
     canonical::{CanonicalFault, Object, write_object},
     entry::{Columns, Salt, USUAL_LENGTH, VERSION},
+    tree::{Hash, LEAF, hash_of_marked},
 };
-use crate::model::{BrokerId, RequestId, Timestamp};
+use crate::{
+    model::{Action, BrokerId, Context, Decision, Method, RequestId, Timestamp, Upgrade, WebRequest},
+    store::entry::Row,
+};
 
 /// An entry that lacks only the instant of its recording, which one batch shares and which may change on a retry.
 #[derive(Debug)]
 pub(super) struct Unstamped {
-    /// The leaf bytes, with 0 for the instant at first.
-    leaf: Vec<u8>,
+    /// What is hashed: the mark of a leaf, and then the leaf bytes, at first with the instant when it happened.
+    marked: Vec<u8>,
     /// Where the instant stands.
     stamp: Range<usize>,
     /// The columns; `recorded_at` is the stamp's.
@@ -23,11 +27,39 @@ pub(super) struct Unstamped {
     pub(super) said: Said,
 }
 
-/// What an entry says, as it was said.
-#[derive(Clone, Debug)]
+/// The instant when a batch is recorded, as it stands in leaves.
+pub(super) struct Stamp(String);
+
+/// What an entry says, as far as it can be found by that.
+#[derive(Debug)]
 pub(super) struct Said {
     pub(super) caller: Option<Asker>,
-    pub(super) event: Event,
+    pub(super) what: What,
+}
+
+/// What happened. Most of the log are requests to apps and what became of them, and little of an event is looked for.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A request to a web app was judged: how, and to which app and path.
+    Web { method: Method, upgrade: Upgrade, place: String, decision: Common<Decision> },
+    /// A response has ended.
+    Ended { status: Option<u16>, closed_by: ClosedBy },
+    /// Something else.
+    Other(Box<Event>),
+}
+
+impl Said {
+    pub(super) fn of(caller: Option<Asker>, event: Event) -> Self {
+        let what = match event {
+            Event::Decision { action: Action::Web(web), decision, .. } => {
+                let place = [web.app.as_str(), web.path.as_str()].concat();
+                What::Web { method: web.method, upgrade: web.upgrade, place, decision }
+            }
+            Event::Outcome { status, closed_by, .. } => What::Ended { status, closed_by },
+            other => What::Other(Box::new(other)),
+        };
+        Self { caller, what }
+    }
 }
 
 /// Something that was permitted, and that another entry must say the end of.
@@ -37,17 +69,22 @@ pub(super) struct Opened {
     pub(super) request: RequestId,
 }
 
+impl From<Timestamp> for Stamp {
+    fn from(recorded_at: Timestamp) -> Self {
+        Self(recorded_at.micros().to_string())
+    }
+}
+
 impl Unstamped {
     /// Encodes what `broker` is to record about `draft`.
     pub(super) fn of(draft: Draft, broker: BrokerId, salt: Salt) -> Result<Self, CanonicalFault> {
         let Draft { caller, event, happened_at, request } = draft;
-        let recorded_at = Timestamp::from_micros(0);
-        let (mut leaf, mut stamp) = (Vec::with_capacity(USUAL_LENGTH), 0);
-        leaf.push(VERSION);
+        let (mut marked, mut stamp) = (Vec::with_capacity(USUAL_LENGTH), 0..0);
+        marked.extend_from_slice(&[LEAF, VERSION]);
         let mut hex = [0; 32];
         hex::encode_to_slice(salt.0, &mut hex).map_err(|_| CanonicalFault::Form)?;
         // The members of `Entry`, in the order of their names.
-        write_object(&mut leaf, |entry| {
+        write_object(&mut marked, |entry| {
             entry.member("broker", &broker)?;
             match &caller {
                 Some(caller) => entry.written("caller", caller.canonical()?),
@@ -55,28 +92,42 @@ impl Unstamped {
             }
             write_event(entry, &event)?;
             entry.member("happened_at", &happened_at)?;
-            entry.member("recorded_at", &recorded_at)?;
-            stamp = entry.len() - 1;
+            let before = entry.len();
+            entry.member("recorded_at", &happened_at)?;
+            stamp = before + br#","recorded_at":"#.len()..entry.len();
             entry.member("request", &request)?;
             entry.member("salt", std::str::from_utf8(&hex).unwrap_or_default())
         })?;
-        if leaf.get(stamp) != Some(&b'0') {
-            return Err(CanonicalFault::Form);
-        }
-        let columns = Columns::of_parts(broker, caller.as_deref(), &event, happened_at, recorded_at, request);
-        Ok(Self { leaf, stamp: stamp..stamp + 1, columns, said: Said { caller, event } })
+        let columns = Columns::of_parts(broker, caller.as_deref(), &event, happened_at, happened_at, request);
+        Ok(Self { marked, stamp, columns, said: Said::of(caller, event) })
     }
 
     /// Says when the entry is recorded, whatever was said of that before.
-    pub(super) fn stamp(&mut self, recorded_at: Timestamp) {
-        let digits = recorded_at.micros().to_string();
-        let (start, end) = (self.stamp.start, self.stamp.start + digits.len());
-        self.leaf.splice(std::mem::replace(&mut self.stamp, start..end), digits.into_bytes());
+    pub(super) fn stamp(&mut self, Stamp(digits): &Stamp) {
+        match self.marked.get_mut(self.stamp.clone()) {
+            Some(place) if place.len() == digits.len() => place.copy_from_slice(digits.as_bytes()),
+            _ => {
+                let stamp = self.stamp.start..self.stamp.start + digits.len();
+                self.marked.splice(std::mem::replace(&mut self.stamp, stamp), digits.bytes());
+            }
+        }
     }
 
     /// The leaf bytes of the entry, recorded when it was said last.
     pub(super) fn leaf(&self) -> &[u8] {
-        &self.leaf
+        self.marked.get(1..).unwrap_or_default()
+    }
+
+    /// What the store keeps of it.
+    pub(super) fn row(&self) -> Row<'_> {
+        let Columns { happened_at, kind, request, person, login, credential, verdict, ref target, .. } = self.columns;
+        let target = target.as_deref();
+        Row { leaf: self.leaf(), happened_at, kind, request, person, login, credential, verdict, target }
+    }
+
+    /// The hash of the leaf bytes.
+    pub(super) fn hash(&self) -> Hash {
+        hash_of_marked(&self.marked)
     }
 
     /// What it permits, if it permits something, so that another entry must say what became of it.
@@ -97,21 +148,54 @@ impl Unstamped {
 
     /// How many bytes it has, about.
     pub(super) const fn len(&self) -> usize {
-        self.leaf.len()
+        self.marked.len()
     }
 }
 
-/// The event, with what its caller has in common with others as it stands.
-fn write_event(entry: &mut Object<'_, '_>, event: &Event) -> Result<(), CanonicalFault> {
-    let Event::Decision { action, context, decision, policy } = event else { return entry.member("event", event) };
-    entry.object("event", |event| {
-        event.member("action", action)?;
-        event.member("context", context)?;
-        event.written("decision", decision.canonical()?);
-        event.member("kind", "decision")?;
-        event.written("policy", policy.canonical()?);
-        Ok(())
-    })
+/// The event. Most of the log are requests to apps and what became of them, so these are written member by member, with
+/// what they have in common with others as it stands.
+fn write_event(entry: &mut Object<'_>, event: &Event) -> Result<(), CanonicalFault> {
+    match event {
+        Event::Decision { action, context, decision, policy } => entry.object("event", |event| {
+            match action {
+                Action::Web(web) => event.object("action", |action| write_web(action, web))?,
+                other => event.member("action", other)?,
+            }
+            event.object("context", |members| write_context(members, context))?;
+            event.written("decision", decision.canonical()?);
+            event.written("kind", br#""decision""#);
+            event.written("policy", policy.canonical()?);
+            Ok(())
+        }),
+        Event::Outcome { status, received, sent, duration, closed_by } => entry.object("event", |event| {
+            event.member("closed_by", closed_by)?;
+            event.member("duration", duration)?;
+            event.written("kind", br#""outcome""#);
+            event.member("received", received)?;
+            event.member("sent", sent)?;
+            event.member("status", status)
+        }),
+        other => entry.member("event", other),
+    }
+}
+
+fn write_web(action: &mut Object<'_>, web: &WebRequest) -> Result<(), CanonicalFault> {
+    let WebRequest { app, method, path, query: _, upgrade } = web;
+    action.member("app", app.as_str())?;
+    action.written("kind", br#""web""#);
+    action.member("method", method)?;
+    action.member("path", path.as_str())?;
+    action.member("upgrade", upgrade)
+}
+
+fn write_context(members: &mut Object<'_>, context: &Context) -> Result<(), CanonicalFault> {
+    let Context { acr, address, assurance, assurance_age, credential, time } = context;
+    members.member("acr", acr)?;
+    members.member("address", address)?;
+    members.member("assurance", assurance)?;
+    members.member("assurance_age", assurance_age)?;
+    members.member("credential", credential)?;
+    members.member("time", time)
 }
 
 #[cfg(test)]
@@ -119,7 +203,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::audit::Entry;
+    use crate::audit::{Entry, tree::leaf_hash};
 
     fn refused(target: &str) -> Draft {
         let event = Event::Refused {
@@ -136,7 +220,7 @@ mod tests {
         let broker = BrokerId::from_uuid(Uuid::from_u128(1));
         let mut unstamped = Unstamped::of(refused("wiki"), broker, Salt([7; 16])).unwrap();
         for micros in [0, 1, -5, 1_700_000_000_000_000, 3] {
-            unstamped.stamp(Timestamp::from_micros(micros));
+            unstamped.stamp(&Timestamp::from_micros(micros).into());
             let leaf = unstamped.leaf();
             let entry = Entry::from_leaf(leaf).unwrap();
             assert_eq!(entry.recorded_at.micros(), micros);
@@ -144,8 +228,26 @@ mod tests {
         }
         let request = Some(RequestId::from_uuid(Uuid::from_u128(5)));
         let mut unstamped = Unstamped::of(Draft { request, ..refused("wiki") }, broker, Salt([7; 16])).unwrap();
-        unstamped.stamp(Timestamp::from_micros(9));
+        unstamped.stamp(&Timestamp::from_micros(9).into());
         assert_eq!(Entry::from_leaf(unstamped.leaf()).unwrap().request, request);
+    }
+
+    #[test]
+    fn an_entry_of_any_kind_has_the_bytes_of_the_whole_written_at_once() {
+        let golden = include_str!("../../tests/it/golden/leaves.txt").lines().filter(|line| !line.starts_with('#'));
+        for line in golden {
+            let mut entry = Entry::from_leaf(&[&[VERSION], line.as_bytes()].concat()).unwrap();
+            if let Event::Decision { context, .. } = &mut entry.event {
+                (context.acr, context.assurance) = (Some("\"\n\u{e9}".to_owned()), "\\\u{7}".to_owned());
+            }
+            let whole = entry.leaf().unwrap();
+            let Entry { broker, caller, event, happened_at, recorded_at, request, salt } = entry;
+            let draft = Draft { caller: caller.map(Asker::from), event, happened_at, request };
+            let mut unstamped = Unstamped::of(draft, broker, salt).unwrap();
+            unstamped.stamp(&recorded_at.into());
+            assert_eq!(String::from_utf8_lossy(unstamped.leaf()), String::from_utf8_lossy(&whole));
+            assert_eq!(unstamped.hash(), leaf_hash(&whole));
+        }
     }
 
     #[test]

@@ -190,7 +190,7 @@ pub enum PortalAction {
 }
 
 /// Whether a request asks for its connection to become a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Upgrade {
     /// An ordinary request.

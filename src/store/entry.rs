@@ -1,7 +1,12 @@
 //! The entries of the audit log: added in batches through `extend_log`, read by leaf index.
 //! Rows carry leaf bytes and derived columns; what they mean is the audit room's to say.
 
-use sqlx::{FromRow as _, PgConnection, PgExecutor, postgres::PgArguments, query::Query};
+use sqlx::{
+    Arguments as _, Encode, FromRow as _, PgConnection, PgExecutor, Postgres, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{PgArgumentBuffer, PgArguments, PgBindIterExt as _, PgHasArrayType, PgTypeInfo},
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -12,7 +17,7 @@ use super::{
 };
 use crate::model::{BatchId, BrokerId, RequestId, Timestamp};
 
-/// A batch that is to extend the log, if its head still is what it was built on. Vectors run in parallel.
+/// A batch that is to extend the log, if its head still is what it was built on. What is said of tiles runs in parallel.
 #[derive(Clone, Debug)]
 pub struct Batch<'e> {
     /// The epoch that it was built on.
@@ -31,30 +36,29 @@ pub struct Batch<'e> {
     pub edge: Vec<u8>,
     /// Its leaf hashes, one after the other.
     pub hashes: Vec<u8>,
-    /// Leaf bytes.
-    pub leaves: Vec<&'e [u8]>,
-    /// `happened_at`
-    pub moments: Vec<OffsetDateTime>,
-    /// `kind`
-    pub kinds: Vec<&'static str>,
-    /// `request`
-    pub requests: Vec<Option<Uuid>>,
-    /// `person`
-    pub persons: Vec<Option<Uuid>>,
-    /// `login`
-    pub logins: Vec<Option<Uuid>>,
-    /// `credential`
-    pub credentials: Vec<Option<Uuid>>,
-    /// `verdict`
-    pub verdicts: Vec<Option<&'static str>>,
-    /// `target`
-    pub targets: Vec<Option<&'e str>>,
+    /// Its entries.
+    pub rows: Vec<Row<'e>>,
     /// The levels of the tiles that it completes.
     pub tile_levels: Vec<i16>,
     /// Their places.
     pub tile_indexes: Vec<i64>,
     /// Their hashes.
     pub tile_hashes: Vec<Vec<u8>>,
+}
+
+/// An entry of a batch: its leaf bytes, and what each column has.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each is a column")]
+pub struct Row<'e> {
+    pub leaf: &'e [u8],
+    pub happened_at: Timestamp,
+    pub kind: &'static str,
+    pub request: Option<Uuid>,
+    pub person: Option<Uuid>,
+    pub login: Option<Uuid>,
+    pub credential: Option<Uuid>,
+    pub verdict: Option<&'static str>,
+    pub target: Option<&'e str>,
 }
 
 /// Makes room for entries of the month of `moment` and of the next.
@@ -67,24 +71,26 @@ pub async fn ensure_partitions(db: impl PgExecutor<'_>, moment: Timestamp) -> Re
 /// the batch was built on, oldest first: maybe this very batch, if it was there already; or the newest head, if nothing
 /// came after it.
 pub async fn extend_log(db: impl PgExecutor<'_>, batch: &Batch<'_>) -> Result<Vec<Step>, StoreFault> {
-    let query = sqlx::query(
+    let query = sqlx::query_with(
         "select epoch, size, origin, root, edge, batch, recorded_at, parent_size, hashes
            from extend_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        arguments(batch)?,
     );
-    let rows = bind(query, batch).fetch_all(db).await?;
+    let rows = query.fetch_all(db).await?;
     rows.iter().map(|row| read_step(StepRow::from_row(row)?)).collect()
 }
 
 /// Leaves a batch to be appended when this transaction commits; a COMMIT that comes too late fails with 40001. Returns
 /// the transaction's id, by which its fate can be asked for.
 pub async fn stage_batch(db: &mut PgConnection, batch: &Batch<'_>) -> Result<String, StoreFault> {
-    let query = sqlx::query(
+    let query = sqlx::query_with(
         "insert into staged_batch (expected_epoch, expected_size, batch, broker, recorded_at, root, edge, hashes,
                                    leaves, moments, kinds, requests, persons, logins, credentials, verdicts, targets,
                                    tile_levels, tile_indexes, tile_hashes)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        arguments(batch)?,
     );
-    let done = bind(query, batch).execute(&mut *db).await?;
+    let done = query.execute(&mut *db).await?;
     expect_rows("a batch is staged", 1, done.rows_affected())?;
     let (id,): (String,) = sqlx::query_as("select pg_current_xact_id()::text").fetch_one(db).await?;
     Ok(id)
@@ -184,29 +190,66 @@ pub async fn open_decisions(
     Ok(rows.into_iter().map(|(leaf,)| leaf).collect())
 }
 
-fn bind<'q>(
-    query: Query<'q, sqlx::Postgres, PgArguments>,
-    batch: &'q Batch<'_>,
-) -> Query<'q, sqlx::Postgres, PgArguments> {
-    query
-        .bind(stored(batch.epoch))
-        .bind(stored(batch.size))
-        .bind(batch.id.uuid())
-        .bind(batch.broker.uuid())
-        .bind(batch.recorded_at.to_datetime())
-        .bind(batch.root.as_slice())
-        .bind(batch.edge.as_slice())
-        .bind(batch.hashes.as_slice())
-        .bind(batch.leaves.as_slice())
-        .bind(batch.moments.as_slice())
-        .bind(batch.kinds.as_slice())
-        .bind(batch.requests.as_slice())
-        .bind(batch.persons.as_slice())
-        .bind(batch.logins.as_slice())
-        .bind(batch.credentials.as_slice())
-        .bind(batch.verdicts.as_slice())
-        .bind(batch.targets.as_slice())
-        .bind(batch.tile_levels.as_slice())
-        .bind(batch.tile_indexes.as_slice())
-        .bind(batch.tile_hashes.as_slice())
+/// What both ways of adding a batch are given, written where it is sent from: the columns one after the other, each from
+/// all rows.
+fn arguments(batch: &Batch<'_>) -> Result<PgArguments, StoreFault> {
+    let mut arguments = PgArguments::default();
+    let leaves: usize = batch.rows.iter().map(|row| row.leaf.len() + ROOM_FOR_COLUMNS).sum();
+    arguments.reserve(20, leaves + batch.hashes.len() + ROOM_FOR_THE_REST);
+    fill(&mut arguments, batch).map_err(sqlx::Error::Encode)?;
+    Ok(arguments)
 }
+
+fn fill(arguments: &mut PgArguments, batch: &Batch<'_>) -> Result<(), BoxDynError> {
+    let rows = || batch.rows.iter();
+    arguments.add(stored(batch.epoch))?;
+    arguments.add(stored(batch.size))?;
+    arguments.add(batch.id.uuid())?;
+    arguments.add(batch.broker.uuid())?;
+    arguments.add(batch.recorded_at.to_datetime())?;
+    arguments.add(batch.root.as_slice())?;
+    arguments.add(batch.edge.as_slice())?;
+    arguments.add(batch.hashes.as_slice())?;
+    arguments.add(rows().map(|row| row.leaf).bind_iter())?;
+    arguments.add(rows().map(|row| Moment(row.happened_at)).bind_iter())?;
+    arguments.add(rows().map(|row| row.kind).bind_iter())?;
+    arguments.add(rows().map(|row| row.request).bind_iter())?;
+    arguments.add(rows().map(|row| row.person).bind_iter())?;
+    arguments.add(rows().map(|row| row.login).bind_iter())?;
+    arguments.add(rows().map(|row| row.credential).bind_iter())?;
+    arguments.add(rows().map(|row| row.verdict).bind_iter())?;
+    arguments.add(rows().map(|row| row.target).bind_iter())?;
+    arguments.add(batch.tile_levels.as_slice())?;
+    arguments.add(batch.tile_indexes.as_slice())?;
+    arguments.add(batch.tile_hashes.as_slice())
+}
+
+/// A `timestamptz` straight from its microseconds.
+struct Moment(Timestamp);
+
+impl Type<Postgres> for Moment {
+    fn type_info() -> PgTypeInfo {
+        <OffsetDateTime as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for Moment {
+    fn array_type_info() -> PgTypeInfo {
+        <OffsetDateTime as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Moment {
+    fn encode_by_ref(&self, out: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Postgres>::encode(self.0.micros().saturating_sub(YEAR_2000), out)
+    }
+}
+
+/// Where Postgres counts microseconds from.
+const YEAR_2000: i64 = 946_684_800_000_000;
+
+/// What the columns beside a leaf take, at most of the time: more room is found if they take more.
+const ROOM_FOR_COLUMNS: usize = 256;
+
+/// What everything but rows and hashes takes, a tile or two among it.
+const ROOM_FOR_THE_REST: usize = 32 << 10;

@@ -1,7 +1,7 @@
 //! The search index: blocks of leaves, and for each term the places in a block that carry it. Inserted once per block.
 //! What a term or a bit means is the audit room's to say; here they are numbers and bytes.
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{Arguments as _, PgConnection, PgExecutor, error::BoxDynError, postgres::PgArguments};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -119,17 +119,26 @@ pub async fn insert(db: &mut PgConnection, new: &NewBlock) -> Result<(), StoreFa
     .execute(&mut *db)
     .await?;
     expect_rows("a block is indexed", 1, done.rows_affected())?;
-    let done = sqlx::query(
+    let done = sqlx::query_with(
         "insert into posting (term, block, bits)
          select p.term, $1, p.bits
            from unnest($2::bigint[], $3::bytea[]) as p (term, bits)",
+        arguments(new).map_err(sqlx::Error::Encode)?,
     )
-    .bind(stored(new.block))
-    .bind(&new.terms)
-    .bind(&new.bits)
     .execute(db)
     .await?;
     expect_rows("a block's terms are indexed", new.terms.len() as u64, done.rows_affected())
+}
+
+/// A block and its postings, in one piece of memory from the start: they are many.
+fn arguments(new: &NewBlock) -> Result<PgArguments, BoxDynError> {
+    let mut arguments = PgArguments::default();
+    let bytes: usize = new.bits.iter().map(|bits| bits.len() + size_of::<i64>() + 2 * size_of::<i32>()).sum();
+    arguments.reserve(3, bytes + 128);
+    arguments.add(stored(new.block))?;
+    arguments.add(new.terms.as_slice())?;
+    arguments.add(new.bits.as_slice())?;
+    Ok(arguments)
 }
 
 /// The first block with a leaf that was recorded at `moment` or later.

@@ -6,6 +6,7 @@ use std::{borrow::Cow, ops::Range};
 use super::CanonicalFault;
 
 /// The members of all objects that have begun, innermost last.
+#[derive(Default)]
 pub(super) struct Members {
     written: Vec<Member>,
     spare: Vec<u8>,
@@ -23,11 +24,6 @@ struct Member {
 }
 
 impl Members {
-    /// Room for an entry's, so that none is moved while it grows.
-    pub(super) fn new() -> Self {
-        Self { written: Vec::with_capacity(32), spare: Vec::new() }
-    }
-
     /// An object begins, whose first member will stand at `text`.
     pub(super) const fn begin(&self, text: usize) -> Mark {
         Mark { text, members: self.written.len() }
@@ -35,6 +31,9 @@ impl Members {
 
     /// A member of the innermost object was written at `text`.
     pub(super) fn add(&mut self, key: Cow<'static, str>, text: Range<usize>) {
+        if self.written.capacity() == 0 {
+            self.written.reserve(USUAL);
+        }
         self.written.push(Member { key, text });
     }
 
@@ -61,3 +60,6 @@ impl Members {
         Ok(())
     }
 }
+
+/// Room for an entry's members, so that none is moved while it grows; a value without members takes none.
+const USUAL: usize = 32;

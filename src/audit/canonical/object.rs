@@ -1,59 +1,71 @@
-//! An object whose members are at hand one by one: written as if it were one value that has them. What is canonical already
-//! goes in as it stands.
-
-use std::borrow::Cow;
+//! An object whose members are at hand one by one, in the order of their names: written as if it were one value that has
+//! them. What is canonical already goes in as it stands.
+//! INVARIANT: whoever writes members gives them in order; tests compare what comes out with the bytes of the whole value.
 
 use serde::Serialize;
 
-use super::{Begun, CanonicalFault, Members, Writer};
+use super::{CanonicalFault, text::is_escaped, write_canonical};
 
 /// Adds an object to `out`, member by member. After a fault, what was added means nothing.
 pub(in crate::audit) fn write_object(
     out: &mut Vec<u8>,
-    fill: impl FnOnce(&mut Object<'_, '_>) -> Result<(), CanonicalFault>,
+    fill: impl FnOnce(&mut Object<'_>) -> Result<(), CanonicalFault>,
 ) -> Result<(), CanonicalFault> {
-    let mut writer = Writer { out, members: Members::new() };
-    let mut object = Object(writer.begin(b"{", b"}"));
+    out.push(b'{');
+    let mut object = Object { out, before: "" };
     fill(&mut object)?;
-    object.0.close_object()
+    object.out.push(b'}');
+    Ok(())
 }
 
 /// An object that is being written.
-pub(in crate::audit) struct Object<'w, 'o>(Begun<'w, 'o>);
+pub(in crate::audit) struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    before: &'static str,
+}
 
-impl Object<'_, '_> {
+impl Object<'_> {
     /// A member.
     pub(in crate::audit) fn member<T: Serialize + ?Sized>(
         &mut self,
         name: &'static str,
         value: &T,
     ) -> Result<(), CanonicalFault> {
-        self.0.field(name, value)
+        self.name(name);
+        write_canonical(value, self.out)
     }
 
     /// A member whose value is canonical already.
     pub(in crate::audit) fn written(&mut self, name: &'static str, value: &[u8]) {
-        let start = self.0.name(name);
-        self.0.writer.out.extend_from_slice(value);
-        self.0.writer.members.add(Cow::Borrowed(name), start..self.0.writer.out.len());
+        self.name(name);
+        self.out.extend_from_slice(value);
     }
 
     /// A member that is an object itself.
     pub(in crate::audit) fn object(
         &mut self,
         name: &'static str,
-        fill: impl FnOnce(&mut Object<'_, '_>) -> Result<(), CanonicalFault>,
+        fill: impl FnOnce(&mut Object<'_>) -> Result<(), CanonicalFault>,
     ) -> Result<(), CanonicalFault> {
-        let start = self.0.name(name);
-        let mut object = Object(self.0.writer.begin(b"{", b"}"));
-        fill(&mut object)?;
-        object.0.close_object()?;
-        self.0.writer.members.add(Cow::Borrowed(name), start..self.0.writer.out.len());
-        Ok(())
+        self.name(name);
+        write_object(self.out, fill)
     }
 
     /// How long all that was written is.
-    pub(in crate::audit) fn len(&self) -> usize {
-        self.0.writer.out.len()
+    pub(in crate::audit) const fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// A name is a word of our own, with nothing in it that needs an escape.
+    fn name(&mut self, name: &'static str) {
+        debug_assert!(self.before < name && !name.bytes().any(is_escaped), "{} before {name}", self.before);
+        self.out.reserve(name.len() + 4);
+        if !self.before.is_empty() {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.before = name;
     }
 }

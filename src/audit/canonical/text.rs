@@ -22,10 +22,11 @@ fn may_need_escapes(bytes: &[u8]) -> bool {
         let zero = quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash;
         (low | zero) & (ONES * 0x80) != 0
     };
-    let (eights, rest) = bytes.as_chunks::<8>();
-    let mut last = [b' '; 8];
-    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    any(last) || eights.iter().any(|eight| any(*eight))
+    // The last eight may have some of those before them once more.
+    match bytes.last_chunk() {
+        Some(last) => any(*last) || bytes.as_chunks().0.iter().any(|eight| any(*eight)),
+        None => bytes.iter().any(|byte| is_escaped(*byte)),
+    }
 }
 
 fn escaped(mut rest: &[u8], out: &mut Vec<u8>) {

@@ -55,10 +55,15 @@ impl Bits {
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        if self.count() < FEWEST_OF_A_MAP {
-            return self.places().flat_map(|place| u16::try_from(place).unwrap_or(u16::MAX).to_be_bytes()).collect();
+        match usize::try_from(self.count()) {
+            Ok(count) if count < FEWEST_OF_A_MAP => {
+                let mut bytes = Vec::with_capacity(2 * count);
+                let places = self.places().map(|place| u16::try_from(place).unwrap_or(u16::MAX));
+                places.for_each(|place| bytes.extend_from_slice(&place.to_be_bytes()));
+                bytes
+            }
+            _ => self.0.map(u64::to_be_bytes).concat(),
         }
-        self.0.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
     /// None: nothing that [`Bits::to_bytes`] gives.
@@ -85,7 +90,7 @@ impl Bits {
 const MAP: usize = 128;
 
 /// A list of so many places would be as long as the map.
-const FEWEST_OF_A_MAP: u64 = 64;
+const FEWEST_OF_A_MAP: usize = 64;
 
 #[cfg(test)]
 mod tests {

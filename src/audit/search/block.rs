@@ -1,18 +1,23 @@
 //! One block of leaves, turned into what is stored about it. Pure: the same leaves give the same rows, so that anyone can
 //! check an index.
 
-use std::{borrow::Cow, collections::HashMap};
-
 use super::{
     bits::{BLOCK, Bits},
+    lasting::Seen,
     lately::Recent,
-    terms::{
-        About, Field, MOST_WORDS, event_texts, group_words, number, of_caller, of_event, place_words, terms, verdict,
-    },
+    leaves::Leaves,
+    postings::Postings,
+    terms::{About, Field, MOST_WORDS, event_texts, is_within_reach, of_event, of_place, places, terms, verdict},
+    words::Usual,
 };
 use crate::{
-    audit::{Asker, Entry, Event, entry::VERSION, unstamped::Said},
-    model::Timestamp,
+    audit::{
+        Entry,
+        entry::VERSION,
+        keyed::{Map, map},
+        unstamped::{Said, What},
+    },
+    model::{Caller, Decision, Timestamp},
     store::search::NewBlock,
 };
 
@@ -20,35 +25,30 @@ use crate::{
 /// `leaves`. The block before it ended at `before`.
 pub(super) fn index(block: u64, known: Vec<Recent>, leaves: &[(u64, Vec<u8>)], before: Timestamp) -> NewBlock {
     let mut building = Building::of(known.len() + leaves.len());
-    known.into_iter().for_each(|recent| building.know(recent));
+    known.iter().for_each(|recent| building.know(recent));
     leaves.iter().for_each(|(leaf_index, leaf)| building.read(leaf_index % BLOCK, leaf));
     building.finish(block, before)
 }
 
 /// What has been seen of a block.
 struct Building {
-    found: Found,
-    askers: HashMap<usize, Asked>,
+    found: Postings,
+    callers: Map<usize, Seen<Caller>>,
+    decisions: Map<usize, Seen<Decision>>,
+    usual: Map<Usual, Leaves>,
     allowed: Bits,
     denied: Bits,
     times: Vec<Option<Timestamp>>,
     leaves: usize,
 }
 
-/// A caller of the block, and where they asked.
-struct Asked {
-    asker: Asker,
-    places: Bits,
-    /// The words of their groups, and the places where all of them count.
-    words: Vec<String>,
-    with_words: Bits,
-}
-
 impl Building {
     fn of(leaves: usize) -> Self {
         Self {
-            found: Found::default(),
-            askers: HashMap::new(),
+            found: Postings::of(leaves),
+            callers: map(0),
+            decisions: map(0),
+            usual: map(0),
             allowed: Bits::default(),
             denied: Bits::default(),
             times: vec![None; BLOCK as usize],
@@ -58,42 +58,61 @@ impl Building {
 
     fn read(&mut self, place: u64, leaf: &[u8]) {
         let Some(entry) = read(leaf) else { return self.found.add(Field::What, UNREADABLE, place) };
-        self.note(place, entry.recorded_at, &entry.event);
+        self.note(place, entry.recorded_at, verdict(&entry.event));
         terms((&entry).into(), &mut |field, value| self.found.add(field, value, place));
     }
 
-    /// A caller who asked often has the terms of a caller put together once, at the end.
-    fn know(&mut self, recent: Recent) {
-        let Recent { leaf_index, recorded_at, said: Said { caller, event }, .. } = recent;
-        let place = leaf_index % BLOCK;
-        self.note(place, recorded_at, &event);
-        let about = About { caller: caller.as_deref(), event: &event };
-        let mut take = |field, value: &str| self.found.add(field, value, place);
-        let mut left = MOST_WORDS;
-        of_event(about, &mut take);
-        place_words(about, &mut left, &mut take);
-        if let Some(caller) = caller {
-            let asked = self.askers.entry(caller.address_of()).or_insert_with(|| Asked::new(caller));
-            asked.places.set(place);
-            match left.checked_sub(asked.words.len()) {
-                Some(rest) => {
-                    asked.with_words.set(place);
-                    left = rest;
-                }
-                None => {
-                    asked.words.iter().take(left).for_each(|word| take(Field::Word, word));
-                    left = 0;
-                }
+    /// The same as reading it, but what it has in common with others is only noted, and added once at the end.
+    fn know(&mut self, recent: &Recent) {
+        let (place, Said { caller, what }) = (recent.leaf_index % BLOCK, &recent.said);
+        let (mut left, found) = (MOST_WORDS, &mut self.found);
+        let mut take = |field, value: &str| found.add(field, value, place);
+        let is_within_reach = match what {
+            What::Web { method, upgrade, place: at, .. } => {
+                self.usual.entry(Usual::Web(*method, *upgrade)).or_default().set(place);
+                of_place(at.trim_end_matches('/'), &mut left, &mut take);
+                false
             }
+            What::Ended { status, closed_by } => {
+                self.usual.entry(Usual::Ended(*status, *closed_by)).or_default().set(place);
+                true
+            }
+            What::Other(event) => {
+                of_event(event, &mut take);
+                let is_within_reach = is_within_reach(event);
+                if !is_within_reach {
+                    let places = places(About { caller: caller.as_deref(), event });
+                    places.iter().for_each(|at| of_place(at, &mut left, &mut take));
+                }
+                is_within_reach
+            }
+        };
+        if let Some(caller) = caller {
+            let seen = Seen::at(&mut self.callers, caller);
+            if is_within_reach {
+                seen.reaches(place, &mut left);
+            }
+            seen.carries(place, &mut left, found);
         }
-        event_texts(&event, &mut left, &mut take);
+        let (verdict, decision) = match what {
+            What::Web { decision, .. } => (Some(decision.verdict.as_str()), Some(decision)),
+            What::Ended { .. } => (None, None),
+            What::Other(event) => {
+                event_texts(event, &mut left, &mut |field, value| found.add(field, value, place));
+                (verdict(event), event.decision())
+            }
+        };
+        if let Some(decision) = decision {
+            Seen::at(&mut self.decisions, decision).carries(place, &mut left, found);
+        }
+        self.note(place, recent.recorded_at, verdict);
     }
 
-    fn note(&mut self, place: u64, recorded_at: Timestamp, event: &Event) {
+    fn note(&mut self, place: u64, recorded_at: Timestamp, verdict: Option<&str>) {
         if let Some(time) = usize::try_from(place).ok().and_then(|place| self.times.get_mut(place)) {
             *time = Some(recorded_at);
         }
-        match verdict(event) {
+        match verdict {
             Some("allow") => self.allowed.set(place),
             Some("deny" | "refused") => self.denied.set(place),
             _ => {}
@@ -101,13 +120,14 @@ impl Building {
     }
 
     fn finish(mut self, block: u64, before: Timestamp) -> NewBlock {
-        for Asked { asker, places, words, with_words } in self.askers.into_values() {
-            of_caller(&asker, &mut |field, value| self.found.add_all(field, value, places));
-            words.iter().for_each(|word| self.found.add_all(Field::Word, word, with_words));
+        self.callers.values().for_each(|seen| seen.finish(&mut self.found));
+        self.decisions.values().for_each(|seen| seen.finish(&mut self.found));
+        for (usual, leaves) in &self.usual {
+            usual.terms(&mut |word| self.found.add_all(Field::What, word, leaves));
         }
         let first = self.times.iter().flatten().next().copied().unwrap_or(before);
         let last = self.times.iter().flatten().next_back().copied().unwrap_or(first).max(first);
-        let (terms, bits) = self.found.postings().into_iter().unzip();
+        let (terms, bits) = self.found.into_rows();
         NewBlock {
             block,
             first_recorded_at: first,
@@ -122,13 +142,6 @@ impl Building {
     }
 }
 
-impl Asked {
-    fn new(asker: Asker) -> Self {
-        let words = group_words(&asker).map(Cow::into_owned).collect();
-        Self { asker, places: Bits::default(), words, with_words: Bits::default() }
-    }
-}
-
 /// The entry, without asking whether its bytes are canonical: whoever shows it asks that.
 fn read(leaf: &[u8]) -> Option<Entry> {
     match leaf.split_first() {
@@ -139,47 +152,6 @@ fn read(leaf: &[u8]) -> Option<Entry> {
 
 /// The word of `what` for bytes that are no entry.
 const UNREADABLE: &str = "unreadable";
-
-/// The places of each value, so that a value that comes again costs a look and nothing else.
-#[derive(Default)]
-struct Found([HashMap<String, Bits>; Field::COUNT]);
-
-impl Found {
-    fn add(&mut self, field: Field, value: &str, place: u64) {
-        self.bits(field, value, |bits| bits.set(place));
-    }
-
-    fn add_all(&mut self, field: Field, value: &str, places: Bits) {
-        if places.is_empty() {
-            return;
-        }
-        self.bits(field, value, |bits| *bits = bits.or(places));
-    }
-
-    fn bits(&mut self, field: Field, value: &str, change: impl FnOnce(&mut Bits)) {
-        let Some(values) = self.0.get_mut(field as usize) else { return };
-        match values.get_mut(value) {
-            Some(bits) => change(bits),
-            None => change(values.entry(value.to_owned()).or_default()),
-        }
-    }
-
-    /// In the order of their numbers. Two values whose numbers collide share a posting.
-    fn postings(&self) -> Vec<(i64, Vec<u8>)> {
-        let values = Field::ALL
-            .into_iter()
-            .zip(&self.0)
-            .flat_map(|(field, values)| values.iter().map(move |(value, bits)| (number(field, value), bits)));
-        let mut found: Vec<(i64, &Bits)> = values.collect();
-        found.sort_unstable_by_key(|(number, _)| *number);
-        let shared = found.chunk_by(|(one, _), (next, _)| one == next);
-        let postings = shared.filter_map(|same| {
-            let ((number, first), rest) = same.split_first()?;
-            Some((*number, rest.iter().fold(**first, |all, (_, bits)| all.or(**bits)).to_bytes()))
-        });
-        postings.collect()
-    }
-}
 
 /// When each leaf was recorded, as runs of leaves with the same time: microseconds since the run before, then how many,
 /// each as a number of seven bits a byte. A leaf whose time is not known counts with the one before it.
@@ -237,7 +209,8 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::terms::number, *};
+    use crate::audit::Asker;
 
     #[test]
     fn times_are_kept_to_the_microsecond() {
@@ -299,7 +272,7 @@ mod tests {
                     caller.into()
                 })
             });
-            let said = Said { caller, event: entry.event.clone() };
+            let said = Said::of(caller, entry.event.clone());
             Recent { leaf_index: *place, recorded_at: entry.recorded_at, said, bytes: 0 }
         };
         for every in [1, 2, 5] {

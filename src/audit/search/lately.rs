@@ -47,7 +47,8 @@ impl Lately {
         if kept.epoch != epoch {
             return Vec::new();
         }
-        let mut taken = Vec::new();
+        let most = usize::try_from(until.saturating_sub(from)).unwrap_or(0);
+        let mut taken = Vec::with_capacity(most.min(kept.recent.len()));
         while let Some(recent) = kept.recent.pop_front_if(|recent| recent.leaf_index < until) {
             kept.bytes -= recent.bytes;
             if recent.leaf_index >= from {

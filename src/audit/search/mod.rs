@@ -8,8 +8,11 @@ mod build;
 mod check;
 mod count;
 mod find;
+mod lasting;
 mod lately;
+mod leaves;
 mod matching;
+mod postings;
 mod query;
 mod terms;
 mod walk;
@@ -17,6 +20,7 @@ mod words;
 
 pub(in crate::audit) use {
     build::follow,
+    lasting::Lasting,
     lately::Lately,
     terms::verdict,
     words::{closed_by, sign_in_step},

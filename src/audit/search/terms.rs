@@ -8,10 +8,10 @@ use std::{borrow::Cow, net::IpAddr};
 use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::IpNet;
 
-use super::words::{event_words, words};
+use super::words::{cause, event_words, words};
 use crate::{
     audit::{Entry, Event, summary},
-    model::{Action, Attributes, Caller, Identity, PortalAction, Scope},
+    model::{Action, Attributes, Caller, Cause, Decision, Identity, PortalAction, Scope},
 };
 
 /// What kind of thing a term is about.
@@ -75,11 +75,16 @@ impl Field {
 
 /// The number in the index: the first 64 bits of SHA-256 over field, colon and value.
 pub(super) fn number(field: Field, value: &str) -> i64 {
-    let mut text = Vec::with_capacity(field.as_str().len() + 1 + value.len());
+    number_within(&mut Vec::with_capacity(field.as_str().len() + 1 + value.len()), field, value)
+}
+
+/// The same, put together in `text`, whatever was there.
+pub(super) fn number_within(text: &mut Vec<u8>, field: Field, value: &str) -> i64 {
+    text.clear();
     text.extend_from_slice(field.as_str().as_bytes());
     text.push(b':');
     text.extend_from_slice(value.as_bytes());
-    let hash = digest(&SHA256, &text);
+    let hash = digest(&SHA256, text);
     hash.as_ref().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
@@ -98,17 +103,22 @@ impl<'e> From<&'e Entry> for About<'e> {
 
 /// Hands every term to `take`, some more than once.
 pub(super) fn terms(about: About<'_>, take: &mut impl FnMut(Field, &str)) {
-    if let Some(caller) = about.caller {
+    let About { caller, event } = about;
+    let mut left = MOST_WORDS;
+    if let Some(caller) = caller {
         of_caller(caller, take);
     }
-    of_event(about, take);
-    let mut left = MOST_WORDS;
-    place_words(about, &mut left, take);
-    for word in about.caller.into_iter().flat_map(group_words).take(left) {
+    of_event(event, take);
+    places(about).iter().for_each(|place| of_place(place, &mut left, take));
+    for word in caller.into_iter().flat_map(group_words).take(left) {
         take(Field::Word, &word);
         left -= 1;
     }
-    event_texts(about.event, &mut left, take);
+    event_texts(event, &mut left, take);
+    if let Event::Decision { decision, .. } = event {
+        of_ruling(decision, take);
+        ruling_texts(decision, &mut left, take);
+    }
 }
 
 /// The terms that every entry of `caller` has: all but words.
@@ -133,27 +143,18 @@ fn of_network(network: IpNet, take: &mut impl FnMut(Field, &str)) {
     });
 }
 
-/// The terms of what happened: all but words.
-pub(super) fn of_event(about: About<'_>, take: &mut impl FnMut(Field, &str)) {
-    let event = about.event;
+/// The terms of what happened: all but words, where it was done, and what was decided.
+pub(super) fn of_event(event: &Event, take: &mut impl FnMut(Field, &str)) {
     take(Field::What, event.kind());
     event_words(event, &mut |word| take(Field::What, word));
-    if let Some(verdict) = verdict(event) {
+    if let Some(verdict) = verdict(event).filter(|_| !matches!(event, Event::Decision { .. })) {
         take(Field::Verdict, verdict);
     }
     event_identity(event).into_iter().for_each(|identity| of_identity(identity, take));
     event_network(event).into_iter().for_each(|network| of_network(network, take));
-    for place in places(about) {
-        prefixes(&place).for_each(|prefix| take(Field::Place, prefix));
-    }
     match event {
-        Event::Decision { action, decision, .. } => {
-            decision.policies.iter().for_each(|rule| take(Field::Rule, rule));
-            if let Action::Portal(PortalAction::EndSession { login, .. }) = action {
-                take(Field::Login, &login.to_string());
-            }
-        }
-        Event::LoginEnded { login, .. } => take(Field::Login, &login.to_string()),
+        Event::Decision { action: Action::Portal(PortalAction::EndSession { login, .. }), .. }
+        | Event::LoginEnded { login, .. } => take(Field::Login, &login.to_string()),
         Event::CredentialIssued { credential, .. } | Event::CredentialRevoked { credential, .. } => {
             take(Field::Credential, &credential.to_string());
         }
@@ -162,6 +163,15 @@ pub(super) fn of_event(about: About<'_>, take: &mut impl FnMut(Field, &str)) {
         }
         _ => {}
     }
+}
+
+/// The terms of what was decided: all but words.
+pub(super) fn of_ruling(decision: &Decision, take: &mut impl FnMut(Field, &str)) {
+    take(Field::Verdict, decision.verdict.as_str());
+    if decision.cause != Cause::Permitted {
+        take(Field::What, cause(decision.cause));
+    }
+    decision.policies.iter().for_each(|rule| take(Field::Rule, rule));
 }
 
 /// How it ended: the words of `verdict`.
@@ -237,7 +247,7 @@ pub(super) fn places(about: About<'_>) -> Vec<String> {
         place
     };
     let places = match about.event {
-        Event::Decision { action: Action::Web(web), .. } => vec![format!("{}{}", web.app, web.path)],
+        Event::Decision { action: Action::Web(web), .. } => vec![[web.app.as_str(), web.path.as_str()].concat()],
         Event::Decision { action: Action::Kubernetes(asked), .. } => {
             let by_path = format!("{}{}", asked.cluster, asked.path);
             match &asked.attributes {
@@ -255,11 +265,7 @@ pub(super) fn places(about: About<'_>) -> Vec<String> {
             namespaces.iter().take(MOST_NAMESPACES).map(|namespace| cluster(name, &[namespace])).collect()
         }
         Event::Refused { target, .. } | Event::Refusals { target, .. } => vec![target.clone()],
-        Event::Outcome { .. }
-        | Event::NotForwarded { .. }
-        | Event::UnknownOutcome { .. }
-        | Event::StreamOpened { .. }
-        | Event::StreamClosed { .. } => about.caller.and_then(reach).into_iter().collect(),
+        event if is_within_reach(event) => about.caller.and_then(reach).into_iter().collect(),
         Event::PolicyLoaded { .. }
         | Event::PolicyRejected { .. }
         | Event::Gap { .. }
@@ -277,8 +283,20 @@ pub(super) fn places(about: About<'_>) -> Vec<String> {
     places
 }
 
+/// Whether an event does not say where it was, but can only have been within the caller's reach.
+pub(super) const fn is_within_reach(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Outcome { .. }
+            | Event::NotForwarded { .. }
+            | Event::UnknownOutcome { .. }
+            | Event::StreamOpened { .. }
+            | Event::StreamClosed { .. }
+    )
+}
+
 /// The app or cluster that what was presented is for. What was forwarded lay within it.
-fn reach(caller: &Caller) -> Option<String> {
+pub(super) fn reach(caller: &Caller) -> Option<String> {
     match &caller.scope {
         Scope::App { app } => Some(app.to_string()),
         Scope::Cluster { cluster, .. } => Some(cluster.to_string()),
@@ -295,9 +313,10 @@ pub(super) fn prefixes(place: &str) -> impl Iterator<Item = &str> {
 /// How many steps of a place are indexed, the app's own among them.
 const STEPS: usize = 3;
 
-/// The words of the places, which come first among an entry's words: see [`super::matching`].
-pub(super) fn place_words(about: About<'_>, left: &mut usize, take: &mut impl FnMut(Field, &str)) {
-    places(about).iter().for_each(|place| few_words(place, left, take));
+/// Where it was done, and the words of that, which come first among an entry's words: see [`super::matching`].
+pub(super) fn of_place(place: &str, left: &mut usize, take: &mut impl FnMut(Field, &str)) {
+    prefixes(place).for_each(|prefix| take(Field::Place, prefix));
+    few_words(place, left, take);
 }
 
 /// The words of a caller's groups, which come next.
@@ -305,17 +324,18 @@ pub(super) fn group_words(caller: &Caller) -> impl Iterator<Item = Cow<'_, str>>
     caller.groups.iter().take(MOST_GROUPS).flat_map(|group| words(group))
 }
 
-/// The words of what happened, which come last.
+/// The words of what was decided, which come last.
+pub(super) fn ruling_texts(decision: &Decision, left: &mut usize, take: &mut impl FnMut(Field, &str)) {
+    let texts = [&decision.policies, &decision.reasons, &decision.errors].into_iter().flatten();
+    texts.for_each(|text| few_words(text, left, take));
+}
+
+/// The words of what happened, which come before those.
 pub(super) fn event_texts(event: &Event, left: &mut usize, take: &mut impl FnMut(Field, &str)) {
     let mut all = |texts: &[&str]| texts.iter().for_each(|text| few_words(text, left, take));
     match event {
-        Event::Decision { action, decision, .. } => {
-            if !matches!(action, Action::Web(_)) {
-                all(&[&summary(action)]);
-            }
-            let texts = [&decision.policies, &decision.reasons, &decision.errors].into_iter().flatten();
-            texts.for_each(|text| all(&[text]));
-        }
+        Event::Decision { action: Action::Web(_), .. } => {}
+        Event::Decision { action, .. } => all(&[&summary(action)]),
         Event::NotForwarded { why } => all(&[why]),
         Event::UnknownOutcome { of } => all(&[&of.to_string()]),
         Event::Refused { check, why, .. } | Event::Refusals { check, why, .. } => all(&[check, why]),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     audit::{ClosedBy, Event, SignInStep},
-    model::{Action, Attributes, Cause, PortalAction, Upgrade},
+    model::{Action, Attributes, Cause, Method, PortalAction, Upgrade},
 };
 
 /// The words of `text`: runs of letters and digits, in lower case, cut off after 64 characters.
@@ -23,22 +23,58 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
 
 const LONGEST_WORD: usize = 64;
 
+/// What an event did, where that is one of a few things and most of the log: its words are put together once a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Usual {
+    /// A request to a web app was judged.
+    Web(Method, Upgrade),
+    /// A response has ended.
+    Ended(Option<u16>, ClosedBy),
+}
+
+impl Usual {
+    /// None: something else.
+    pub(super) fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Decision { action: Action::Web(web), .. } => Some(Self::Web(web.method, web.upgrade)),
+            Event::Outcome { status, closed_by, .. } => Some(Self::Ended(*status, *closed_by)),
+            _ => None,
+        }
+    }
+
+    /// The words for the whole of it: its kind, and those of [`event_words`].
+    pub(super) fn terms(self, take: &mut impl FnMut(&str)) {
+        take(match self {
+            Self::Web(..) => "decision",
+            Self::Ended(..) => "outcome",
+        });
+        self.words(take);
+    }
+
+    fn words(self, take: &mut impl FnMut(&str)) {
+        match self {
+            Self::Web(method, asked) => {
+                take(&method.as_str().to_lowercase());
+                upgrade(asked).into_iter().for_each(take);
+            }
+            Self::Ended(status, end) => {
+                if let Some(status) = status {
+                    take(&status.to_string());
+                    take(&format!("{}xx", status / 100));
+                }
+                take(closed_by(end));
+            }
+        }
+    }
+}
+
 /// The words, beside its kind, for what `event` did.
 pub(super) fn event_words(event: &Event, take: &mut impl FnMut(&str)) {
+    if let Some(usual) = Usual::of(event) {
+        return usual.words(take);
+    }
     match event {
-        Event::Decision { action, decision, .. } => {
-            action_words(action, take);
-            if decision.cause != Cause::Permitted {
-                take(cause(decision.cause));
-            }
-        }
-        Event::Outcome { status, closed_by: end, .. } => {
-            if let Some(status) = status {
-                take(&status.to_string());
-                take(&format!("{}xx", status / 100));
-            }
-            take(closed_by(*end));
-        }
+        Event::Decision { action, .. } => action_words(action, take),
         Event::Refused { check, .. } | Event::Refusals { check, .. } => take(&check.to_lowercase()),
         Event::SignIn { step, .. } => take(sign_in_step(*step)),
         Event::CredentialIssued { cluster, .. } => take(if cluster.is_some() { "certificate" } else { "token" }),
@@ -48,10 +84,6 @@ pub(super) fn event_words(event: &Event, take: &mut impl FnMut(&str)) {
 
 fn action_words(action: &Action, take: &mut impl FnMut(&str)) {
     match action {
-        Action::Web(web) => {
-            take(&web.method.as_str().to_lowercase());
-            upgrade(web.upgrade).into_iter().for_each(take);
-        }
         Action::Kubernetes(asked) => {
             match &asked.attributes {
                 Attributes::Resource(at) => {
@@ -69,6 +101,8 @@ fn action_words(action: &Action, take: &mut impl FnMut(&str)) {
         Action::Issue(_) => take("issue"),
         Action::Enrol(_) => take("enrol"),
         Action::Portal(action) => take(portal_action(action)),
+        // One of the usual things.
+        Action::Web(_) => {}
     }
 }
 
@@ -95,7 +129,8 @@ const fn upgrade(upgrade: Upgrade) -> Option<&'static str> {
     }
 }
 
-const fn cause(cause: Cause) -> &'static str {
+/// The word in the bytes.
+pub(super) const fn cause(cause: Cause) -> &'static str {
     match cause {
         Cause::Permitted => "permitted",
         Cause::NoRule => "no-rule",
