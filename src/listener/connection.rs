@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,28 +14,24 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     HostTable, Limits, Peer, RequestBody, ResponseBody, ServerNames, Trust, Turning,
-    activity::{Activity, End, Watched},
+    activity::Activity,
     admit::{Handshake, Turned, admit, named_host},
     body::{Guarded, Timed, full},
     proxy_protocol,
-    rarely::Rarely,
+    talk::{Speaks, Talk},
     tls::Named,
-    turned::{Away, GARBLED, NO_PROXY_HEADER, STALLED, of_connection, of_handshake},
+    turned::{Away, GARBLED, NO_PROXY_HEADER, of_handshake},
 };
 
 /// What all connections share.
@@ -54,14 +49,6 @@ pub(super) struct Shared {
 pub(super) enum Port {
     Plain,
     Tls,
-}
-
-/// Which versions of HTTP a connection may speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speaks {
-    One,
-    Two,
-    Either,
 }
 
 /// Serves a connection until it ends. Whatever goes wrong ends it; there is nobody to tell.
@@ -145,9 +132,9 @@ where
 {
     let activity = Activity::new();
     let (address, host) = (peer.address, peer.server_name.clone());
-    let builder = builder(&shared.limits, speaks);
+    let talk = Talk { shared: &shared, activity: Arc::clone(&activity), speaks, address, host };
     let service = service_fn({
-        let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
+        let shared = Arc::clone(&shared);
         move |request: Request<Incoming>| {
             let busy = activity.begin();
             let (shared, peer) = (Arc::clone(&shared), peer.clone());
@@ -157,59 +144,7 @@ where
             }
         }
     });
-    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
-    let heads_one_at_a_time = speaks != Speaks::Two;
-    let end = |stopping| Rarely::new(Arc::clone(&activity).end(stopping, shared.limits, heads_one_at_a_time));
-    let mut ends = end(Some(shared.stopping.clone()));
-    loop {
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            why = &mut ends => match why {
-                End::Stalled => return shared.tell(STALLED, host.as_deref(), address),
-                End::Idle => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = timeout(Duration::from_secs(1), connection.as_mut()).await;
-                    return;
-                }
-                End::Stopping => {
-                    connection.as_mut().graceful_shutdown();
-                    ends = end(None);
-                    continue;
-                }
-            },
-        };
-        if let Err(fault) = ended {
-            tracing::debug!(%fault, "a connection broke");
-            if let Some(away) = of_connection(fault.as_ref()) {
-                shared.tell(away, host.as_deref(), address);
-            }
-        }
-        return;
-    }
-}
-
-fn builder(limits: &Limits, speaks: Speaks) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        // No limit on the number of fields but hyper's own of 100, for which it takes no memory; `admit` counts again.
-        // `Activity` holds heads and silence to their limits, without an alarm for each request.
-        .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes.max(8192));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(20));
-    match speaks {
-        Speaks::One => builder.http1_only(),
-        Speaks::Two => builder.http2_only(),
-        Speaks::Either => builder,
-    }
+    talk.over(stream, service).await;
 }
 
 /// Answers one request: turns it away, or hands it to its service with its [`Peer`].

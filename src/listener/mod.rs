@@ -10,10 +10,12 @@ mod address;
 mod admit;
 mod body;
 mod connection;
+mod gather;
 mod host;
 mod proxy_protocol;
 mod rarely;
 mod status;
+mod talk;
 mod tls;
 mod turned;
 
