@@ -106,6 +106,12 @@ impl Callers {
         {
             return Ok(caller);
         }
+        // Seldom needed, and larger than all else that a request is moved as.
+        Box::pin(self.in_app_session(shown, app, address)).await
+    }
+
+    /// The caller of an app session, from the rows.
+    async fn in_app_session(&self, shown: Shown, app: &AppName, address: IpAddr) -> Result<Asker, NotPresented> {
         let noted = self.known.note();
         let found = app_session::app_session(&self.pool, shown.hash()).await?;
         let found = found.ok_or(NotPresented::Unknown)?;

@@ -13,9 +13,9 @@ const OURS: &str = "__host-bailiwick";
 
 /// The value of the cookie `name`; none when it stands more than once, since nobody can say which is ours.
 pub fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let mut found = pairs(headers).filter(|(other, _)| *other == name).map(|(_, value)| value);
+    let mut found = pairs(headers).filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value);
     match (found.next(), found.next()) {
-        (Some(value), None) if !value.is_empty() => Some(value),
+        (Some(value), None) if !value.is_empty() => std::str::from_utf8(value).ok(),
         _ => None,
     }
 }
@@ -49,10 +49,11 @@ pub fn clear(name: &str) -> Option<HeaderValue> {
 }
 
 /// Read as bytes: what another cookie holds must not hide ours.
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     let lines = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
-    let pairs = lines.flat_map(|line| line.split(|&b| b == b';')).filter_map(|pair| std::str::from_utf8(pair).ok());
-    pairs.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
+    let pairs = lines.flat_map(|line| line.split(|&b| b == b';'));
+    let pairs = pairs.filter_map(|pair| pair.split_at_checked(pair.iter().position(|&b| b == b'=')?));
+    pairs.map(|(name, rest)| (name.trim_ascii(), rest.strip_prefix(b"=").unwrap_or(rest).trim_ascii()))
 }
 
 fn name_of(pair: &[u8]) -> &[u8] {
@@ -109,6 +110,8 @@ mod tests {
         assert_eq!(one(&line("theme=Zoë; __Host-bailiwick-app=s".as_bytes()), APP_SESSION), Some("s"));
         assert_eq!(one(&line(b"theme=\xff; __Host-bailiwick-app=s"), APP_SESSION), Some("s"));
         assert_eq!(one(&line(b"t=\xff; __Host-bailiwick-app=s; __Host-bailiwick-app=t"), APP_SESSION), None);
+        assert_eq!(one(&line(b"__Host-bailiwick-app=\xff"), APP_SESSION), None);
+        assert_eq!(one(&line(b"__Host-bailiwick-app=\xff; __Host-bailiwick-app=s"), APP_SESSION), None);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use super::{
     body::{Source, download},
-    headers::{Destination, Ours, for_caller, for_upstream},
+    headers::{Destination, for_caller, for_upstream},
     kubernetes_request::is_long_running,
+    ours::Ours,
     place::Place,
     upgrade,
     upload::Upload,
@@ -112,7 +113,7 @@ pub(super) async fn forward(
     }
     // If the caller goes away meanwhile, nobody knows how much has left.
     owed.sent();
-    let (response, from) = match upstream.send(request, &mut place).await {
+    let (response, from) = match upstream.send(&mut Some(request), &mut place).await {
         Ok(answered) => answered,
         Err(fault) => return Err(no_answer(&fault, owed)),
     };

@@ -2,9 +2,8 @@
 //!
 //! An attacker controls every field of a request; an upstream controls every field of its response. A message is
 //! rebuilt, never copied: framing and hop-by-hop fields go first (RFC 9110, section 7.6.1), then whatever claims an
-//! identity or an origin, compared by normalised prefix. INVARIANT: the broker's own fields are set after that, and
-//! [`Ours::stand_in`] asserts that each is there exactly once before a request leaves: stripping `Connection`-nominated
-//! fields afterwards would remove them (CVE-2021-31999).
+//! identity or an origin, compared by normalised prefix. INVARIANT: the broker's own fields are set after that (see
+//! `ours`): stripping `Connection`-nominated fields afterwards would remove them (CVE-2021-31999).
 
 use std::borrow::Cow;
 
@@ -94,59 +93,8 @@ fn keep_values(headers: &mut HeaderMap, name: HeaderName, stays: impl Fn(&Header
     }
 }
 
-/// The fields that the broker sets.
-#[derive(Clone, Debug, Default)]
-pub struct Ours(Vec<(HeaderName, HeaderValue)>);
-
-impl Ours {
-    /// None yet, with room for about so many.
-    pub fn with_room_for(fields: usize) -> Self {
-        Self(Vec::with_capacity(fields))
-    }
-
-    /// Adds a field; one that may stand more than once is added more than once, one right after the other.
-    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push((name, value));
-    }
-
-    /// Adds all that are in `more`.
-    pub fn add_all(&mut self, more: &Self) {
-        self.0.extend_from_slice(&more.0);
-    }
-
-    /// Sets the fields, replacing whatever stood there.
-    pub fn set_in(&self, headers: &mut HeaderMap) {
-        for each in self.0.chunk_by(|(one, _), (other, _)| one == other) {
-            headers.reserve(each.len());
-            for (place, (name, value)) in each.iter().enumerate() {
-                if place == 0 {
-                    headers.insert(name, value.clone());
-                } else {
-                    headers.append(name, value.clone());
-                }
-            }
-        }
-    }
-
-    /// Whether exactly the broker's fields stand in `headers`, and none that imitates one of them.
-    pub fn stand_in(&self, headers: &HeaderMap) -> bool {
-        let each_as_set = self.0.chunk_by(|(one, _), (other, _)| one == other).all(|each| {
-            let Some((name, _)) = each.first() else { return false };
-            headers.get_all(name).iter().eq(each.iter().map(|(_, value)| value))
-        });
-        let claims_are_ours =
-            headers.keys().all(|name| self.0.iter().any(|(ours, _)| ours == name) || !claims(&normalised(name)));
-        each_as_set && claims_are_ours
-    }
-
-    /// Whether a field of that name is among them.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(ours, _)| ours.as_str() == name)
-    }
-}
-
 /// A field's name as the most lenient upstream reads it: CGI and its heirs do not tell `_`, `.` and `-` apart.
-fn normalised(name: &HeaderName) -> Cow<'_, str> {
+pub(super) fn normalised(name: &HeaderName) -> Cow<'_, str> {
     let name = name.as_str();
     // Every byte is looked at, which takes less time than to stop at the first.
     if name.bytes().fold(false, |found, byte| found | (byte == b'_') | (byte == b'.')) {
@@ -156,11 +104,12 @@ fn normalised(name: &HeaderName) -> Cow<'_, str> {
     }
 }
 
-/// What `Connection` nominates.
+/// What `Connection` nominates, apart from `keep-alive`, which goes in any case.
 fn nominated(headers: &HeaderMap) -> Vec<String> {
     let lines = headers.get_all(header::CONNECTION).into_iter();
-    let tokens = lines.flat_map(|line| line.as_bytes().split(|&b| b == b','));
-    let names = tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
+    let tokens = lines.flat_map(|line| line.as_bytes().split(|&b| b == b',')).map(<[u8]>::trim_ascii);
+    let tokens = tokens.filter(|token| !token.eq_ignore_ascii_case(b"keep-alive"));
+    let names = tokens.filter_map(|token| HeaderName::from_bytes(token).ok());
     names.map(|name| normalised(&name).into_owned()).collect()
 }
 
@@ -342,27 +291,6 @@ mod tests {
         assert_eq!(left.get("sec-websocket-protocol").unwrap(), "v5.channel.k8s.io");
         let left = for_upstream(came.clone(), Destination::Kubernetes, Upgrade::None);
         assert_eq!(names(&left), ["accept"]);
-    }
-
-    #[test]
-    fn our_fields_are_set_last_and_missed_when_they_are_gone() {
-        let mut ours = Ours::default();
-        let user = HeaderName::from_static("impersonate-user");
-        let group = HeaderName::from_static("impersonate-group");
-        ours.add(user.clone(), HeaderValue::from_static("dev:ada"));
-        ours.add(group.clone(), HeaderValue::from_static("dev:a"));
-        ours.add(group, HeaderValue::from_static("dev:b"));
-        let mut headers = map(&[("impersonate-user", "admin"), ("accept", "a")]);
-        assert!(!ours.stand_in(&headers));
-        ours.set_in(&mut headers);
-        assert!(ours.stand_in(&headers));
-        headers.append("impersonate-uid", HeaderValue::from_static("x"));
-        assert!(!ours.stand_in(&headers), "an imitation");
-        headers.remove("impersonate-uid");
-        headers.append(user.clone(), HeaderValue::from_static("admin"));
-        assert!(!ours.stand_in(&headers), "a second value");
-        headers.remove(user);
-        assert!(!ours.stand_in(&headers), "none left");
     }
 
     #[test]

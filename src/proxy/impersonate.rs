@@ -1,11 +1,11 @@
 //! Who a request runs as at the API server: the person, never the broker.
 //!
 //! INVARIANT: every name carries its provider's prefix, and none begins with `system:`, so that nobody at a provider can
-//! become a component of the cluster. Impersonation fails open: see `headers::Ours`.
+//! become a component of the cluster. Impersonation fails open: see `Ours`.
 
 use http::{HeaderName, HeaderValue};
 
-use super::headers::Ours;
+use super::ours::Ours;
 use crate::model::{Caller, RequestId};
 
 /// Why somebody cannot be impersonated.

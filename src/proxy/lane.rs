@@ -62,6 +62,9 @@ struct Parts {
     home: Weak<Home>,
 }
 
+/// A request, as long as it may be sent.
+pub(super) type Unsent = Option<Request<Outgoing>>;
+
 /// An upstream's answer, and where the rest of it comes from.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
@@ -81,17 +84,16 @@ impl Lanes {
     }
 
     /// Sends `request`, for as long as `place` lasts.
-    pub(super) async fn send(&self, mut request: Request<Outgoing>, place: &mut Place) -> Result<Answered, NoAnswer> {
+    pub(super) async fn send(&self, request: &mut Unsent, place: &mut Place) -> Result<Answered, NoAnswer> {
         while let Some(lane) = self.0.take() {
             match lane.send(request, place).await {
-                Ok(answered) => return Ok(answered),
                 // It was closed while it waited.
-                Err((_, Some(unsent))) => request = unsent,
-                Err((why, None)) => return Err(why),
+                Err(_) if request.is_some() => {}
+                answered => return answered,
             }
         }
         let lane = place.bound(Box::pin(self.open())).await??;
-        lane.send(request, place).await.map_err(|(why, _)| why)
+        lane.send(request, place).await
     }
 
     async fn open(&self) -> Result<Lane, NoAnswer> {
@@ -105,15 +107,12 @@ impl Lanes {
 }
 
 impl Lane {
-    /// Sends `request`; gives it back if nothing of it was written.
-    async fn send(
-        mut self,
-        request: Request<Outgoing>,
-        place: &mut Place,
-    ) -> Result<Answered, (NoAnswer, Option<Request<Outgoing>>)> {
+    /// Sends `request`, and takes it; gives it back if nothing of it was written.
+    async fn send(mut self, request: &mut Unsent, place: &mut Place) -> Result<Answered, NoAnswer> {
+        let Some(sent) = request.take() else { return Err(NoAnswer::Unreachable("nothing to send".into())) };
         place.lend(self.0.alarm.take());
-        let cut = request.body().cut();
-        let mut answer = pin!(self.0.sender.try_send_request(request));
+        let cut = sent.body().cut();
+        let mut answer = pin!(self.0.sender.try_send_request(sent));
         let answered = poll_fn(|cx| {
             if let Poll::Ready(answered) =
                 self.drive_for(cx, |cx| Pin::new(&mut unconstrained(answer.as_mut())).poll(cx))
@@ -125,10 +124,10 @@ impl Lane {
         match answered.await {
             Ok(Ok(response)) => Ok(Answered { response, from: self.rest(cut, place) }),
             Ok(Err(mut fault)) => {
-                let unsent = fault.take_message();
-                Err((NoAnswer::Broken(fault.into_error().into()), unsent))
+                *request = fault.take_message();
+                Err(NoAnswer::Broken(fault.into_error().into()))
             }
-            Err(by) => Err((NoAnswer::Ended(by), None)),
+            Err(by) => Err(NoAnswer::Ended(by)),
         }
     }
 

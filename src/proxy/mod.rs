@@ -19,6 +19,7 @@ mod kubeconfig;
 mod kubernetes;
 pub mod kubernetes_request;
 mod lane;
+pub mod ours;
 mod place;
 pub mod selector;
 mod status;

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, Uri, header,
+    HeaderValue, Response, Uri, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::{body::Incoming, client::conn::http1};
@@ -25,7 +25,7 @@ use super::{
     body::Source,
     dial::Dial,
     headers::Destination,
-    lane::{Answered, Lanes},
+    lane::{Answered, Lanes, Unsent},
     place::Place,
     target::{Target, TargetFault, Token},
     upload::Upload,
@@ -150,19 +150,24 @@ impl Upstream {
         self.token.header().await
     }
 
-    /// Sends a request over a connection that others use as well, for as long as `place` lasts.
+    /// Sends `request` over a connection that others use as well, for as long as `place` lasts.
     pub(super) async fn send(
         &self,
-        mut request: Request<Outgoing>,
+        request: &mut Unsent,
         place: &mut Place,
     ) -> Result<(Response<Incoming>, Source), NoAnswer> {
         match &self.way {
             Way::Lanes(lanes) => {
-                request.headers_mut().insert(header::HOST, self.host());
+                if let Some(request) = request {
+                    request.headers_mut().insert(header::HOST, self.host());
+                }
                 let Answered { response, from } = lanes.send(request, place).await?;
                 Ok((response, from))
             }
             Way::Clients { clients, next, scheme } => {
+                let Some(mut request) = request.take() else {
+                    return Err(NoAnswer::Unreachable("nothing to send".into()));
+                };
                 let turn = next.fetch_add(1, Ordering::Relaxed) % clients.len().max(1);
                 let Some(client) = clients.get(turn) else {
                     return Err(NoAnswer::Unreachable("no client".into()));

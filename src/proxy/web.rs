@@ -4,24 +4,24 @@
 //! ways and changes that another site's page asks for; then whoever has no app session is sent to the portal (or told
 //! so, if nobody is looking); then the gate is asked.
 
-use std::{fmt::Write, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use hyper::body::Body as _;
+use uuid::Uuid;
 
 use super::{
     Rooms,
     answer::{RefusedPage, plain, problem, see_other},
     browser::{self, Kind},
     cookies,
-    forward::{Came, Failed, field, forward},
+    forward::{Came, Failed, forward},
     handover,
-    headers::Ours,
     ids::Ids,
+    ours::Ours,
     place::Place,
     target::{Target, TargetFault},
-    told::Told,
+    told::{self, Names, Told},
     upgrade,
     upstream::Upstream,
 };
@@ -43,9 +43,6 @@ pub struct WebDoor {
     pub(super) portal: String,
     pub(super) rooms: Rooms,
     ids: Ids,
-    host: HeaderValue,
-    proto: HeaderValue,
-    forward_identity: bool,
     told: Told,
     upstream: Arc<Upstream>,
 }
@@ -74,6 +71,10 @@ impl WebDoor {
         let host = app.host.to_string();
         let origin = app.origin(portal);
         let proto = if origin.starts_with("http:") { "http" } else { "https" };
+        let place = told::Place {
+            host: HeaderValue::try_from(&host).map_err(|_| TargetFault::Address(host.clone()))?,
+            proto: HeaderValue::from_static(proto),
+        };
         Ok(Arc::new(Self {
             app: app.name.clone(),
             origin,
@@ -81,10 +82,7 @@ impl WebDoor {
             ids: Ids::new(Arc::clone(&rooms.entropy)),
             rooms,
             upstream: Upstream::web(Target::of_app(app)?, &host)?,
-            host: HeaderValue::try_from(&host).map_err(|_| TargetFault::Address(host))?,
-            proto: HeaderValue::from_static(proto),
-            forward_identity: app.forward_identity,
-            told: Told::default(),
+            told: Told::new(place, if app.forward_identity { Names::Told } else { Names::Withheld }),
         }))
     }
 
@@ -274,29 +272,13 @@ impl WebDoor {
 
     /// What the app is told. None if it cannot be said in a header field.
     fn fields(&self, arrived: &Arrived, asker: &Asker) -> Option<Ours> {
-        let told = if self.forward_identity { Some(self.told.of(asker)?) } else { None };
-        let mut ours = Ours::with_room_for(6 + asker.groups.len());
-        // Both stand in one piece of memory, which the fields share.
-        let mut text = BytesMut::with_capacity(96);
-        let mut add = |name: HeaderName, value: std::fmt::Arguments<'_>| {
-            text.write_fmt(value).ok()?;
-            ours.add(name, field(text.split().freeze())?);
-            Some(())
-        };
-        add(FORWARDED_FOR, format_args!("{}", arrived.address))?;
-        add(REQUEST, format_args!("{}", arrived.request))?;
-        ours.add(FORWARDED_HOST, self.host.clone());
-        ours.add(FORWARDED_PROTO, self.proto.clone());
-        if let Some(told) = told {
-            ours.add_all(&told);
-        }
+        let mut ours = Ours::beside(self.told.of(asker)?);
+        let id = arrived.request.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
+        ours.add(REQUEST, HeaderValue::try_from(id).ok()?);
         Some(ours)
     }
 }
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REQUEST: HeaderName = HeaderName::from_static("bailiwick-request");
 
 impl Arrived {
