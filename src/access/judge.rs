@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{AuthorizationError, Authorizer, Entities, Response};
+use cedar_policy::{AuthorizationError, Authorizer, Entities, PolicyId, Response};
 
 use super::{
     AccessFault,
@@ -176,7 +176,7 @@ impl Asked {
         let schema = (self.breadth == Breadth::Whole).then(|| rules.schema());
         let request = self.question.request(context, self.slice.reads, schema)?;
         let response = Authorizer::new().is_authorized(&request, &self.slice.set, &self.entities);
-        Ok(explain(rules, &response))
+        Ok(explain(rules, &self.slice, &response))
     }
 
     /// `now` is the answer as things are.
@@ -195,19 +195,19 @@ fn unknown(Unaskable: Unaskable) -> Decision {
     denial(Cause::Unknown)
 }
 
-fn explain(rules: &Rules, response: &Response) -> Decision {
-    let sorted = |ids: Vec<String>| {
-        let mut ids = ids;
+fn explain(rules: &Rules, slice: &Slice, response: &Response) -> Decision {
+    let sorted = |policies: &mut dyn Iterator<Item = &PolicyId>| {
+        let mut ids: Vec<String> = policies.flat_map(|policy| slice.rules(policy)).collect();
         ids.sort();
         ids
     };
     let diagnostics = response.diagnostics();
-    let failed = sorted(diagnostics.errors().map(failed_rule).collect());
+    let failed = sorted(&mut diagnostics.errors().map(failed_policy));
     if !failed.is_empty() {
         let errors = failed.iter().map(|id| format!("`{id}` could not be evaluated")).collect();
         return Decision { policies: failed, errors, ..denial(Cause::PolicyError) };
     }
-    let policies = sorted(diagnostics.reason().map(ToString::to_string).collect());
+    let policies = sorted(&mut diagnostics.reason());
     let (verdict, cause) = match response.decision() {
         cedar_policy::Decision::Allow => (Verdict::Allow, Cause::Permitted),
         cedar_policy::Decision::Deny if policies.is_empty() => (Verdict::Deny, Cause::NoRule),
@@ -217,9 +217,9 @@ fn explain(rules: &Rules, response: &Response) -> Decision {
     Decision { verdict, policies, reasons, ..denial(cause) }
 }
 
-fn failed_rule(fault: &AuthorizationError) -> String {
+fn failed_policy(fault: &AuthorizationError) -> &PolicyId {
     match fault {
-        AuthorizationError::PolicyEvaluationError(fault) => fault.policy_id().to_string(),
+        AuthorizationError::PolicyEvaluationError(fault) => fault.policy_id(),
     }
 }
 

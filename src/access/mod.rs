@@ -3,6 +3,7 @@
 //! Who the caller is was settled by the identity room; what a permit is spent on is up to the doors.
 
 mod check;
+mod conditions;
 mod counters;
 pub mod gate;
 mod index;
