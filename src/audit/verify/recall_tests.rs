@@ -110,3 +110,12 @@ fn what_the_full_reading_takes_is_recalled_as_well() {
         }
     }
 }
+
+#[test]
+fn a_target_that_is_not_stored_as_it_is_is_not_found_as_it_is() {
+    for name in ["\0", "\u{1b}[2J", "\u{202e}sdop", &"x".repeat(501)] {
+        let target = Target::Joined("get pods ", Cow::Borrowed(name), " in demo");
+        assert!(target.is(target.column().as_bytes()), "{name:?}");
+        assert!(!target.is(format!("get pods {name} in demo").as_bytes()), "{name:?}");
+    }
+}
