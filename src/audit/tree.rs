@@ -14,9 +14,9 @@ pub(super) const LEAF: u8 = 0;
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
     // What lies together is hashed in one go, which is worth copying as much as a leaf usually has.
     let mut marked = [LEAF; 2_048];
-    let Some((marked, _)) = marked.split_at_mut_checked(leaf.len() + 1) else { return sha256(&[&[LEAF], leaf]) };
-    marked.iter_mut().skip(1).zip(leaf).for_each(|(to, from)| *to = *from);
-    hash_of_marked(marked)
+    let Some(copy) = marked.get_mut(1..=leaf.len()) else { return sha256(&[&[LEAF], leaf]) };
+    copy.copy_from_slice(leaf);
+    hash_of_marked(marked.get(..=leaf.len()).unwrap_or_default())
 }
 
 /// The hash of a leaf's bytes that have [`LEAF`] before them, in one go.

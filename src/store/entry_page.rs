@@ -1,21 +1,14 @@
-//! Whole stretches of entries with all of their columns, for verification: read by binary COPY, which costs a fraction of
-//! what rows one by one do. Nothing is read here but where a field ends; what the fields mean is the audit room's to say.
-//! Whoever owns the database controls every byte.
+//! Whole stretches of entries with all of their columns, for verification. They come a few dozen to a message: a message for
+//! each costs more than all that is done with it. Nothing is read here but where a field ends; what the fields mean is the
+//! audit room's to say. Whoever owns the database controls every byte.
 
-use std::{future::poll_fn, pin::Pin};
+use std::future::poll_fn;
 
-use futures_core::Stream as _;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::{StoreFault, stored};
 use crate::model::Timestamp;
-
-/// Entries as the database sent them, not read yet: that can be done on another core. Can be filled again and again.
-#[derive(Debug, Default)]
-pub struct EntryPage {
-    bytes: Vec<u8>,
-}
 
 /// An entry as it lies in the table. Text is left as bytes: it is only ever compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,38 +39,34 @@ pub struct EntryRow<'r> {
     pub target: Option<&'r [u8]>,
 }
 
-impl EntryPage {
-    /// Reads the entries `from..to`, in order: one for each index, unless someone has been at the table. What was in the
-    /// page before is gone.
-    pub async fn fill(&mut self, db: &mut PgConnection, from: u64, to: u64) -> Result<(), StoreFault> {
-        self.bytes.clear();
-        let limit = stored(to.saturating_sub(from).saturating_add(1));
-        let (from, to) = (stored(from), stored(to));
-        // COPY binds nothing, so the numbers are written out. It does not name types either: the casts do nothing to the
-        // columns that we made, and refuse those that someone has made of them.
-        let statement = format!(
-            "copy (select leaf_index::bigint, recorded_at::timestamptz, leaf::bytea, happened_at::timestamptz, kind::text,
-                          broker::uuid, request::uuid, person::uuid, login::uuid, credential::uuid, verdict::text,
-                          target::text
-                     from entry
-                    where leaf_index >= {from} and leaf_index < {to}
-                    order by leaf_index, recorded_at
-                    limit {limit}) to stdout (format binary)"
-        );
-        let mut parts = db.copy_out_raw(&statement).await?;
-        while let Some(part) = poll_fn(|context| Pin::new(&mut parts).poll_next(context)).await {
-            self.bytes.extend_from_slice(&part?);
-        }
-        Ok(())
+/// Reads the entries `from..to`, in order: one for each index, unless someone has been at the table. They are handed to `take` as
+/// they arrive, some at a time; a fault of its own ends the reading.
+pub async fn read(
+    db: &mut PgConnection,
+    (from, to): (u64, u64),
+    mut take: impl FnMut(Rows<'_>) -> Result<(), StoreFault>,
+) -> Result<(), StoreFault> {
+    // A row as it is sent names the types of its columns, so they arrive in the forms that we made or not at all. One more
+    // than there are indexes is enough to show that one is there twice.
+    let statement = "select (select string_agg(record_send(found), '')
+                               from (select leaf_index, recorded_at, leaf, happened_at, kind, broker, request, person,
+                                            login, credential, verdict, target
+                                       from entry
+                                      where leaf_index >= first and leaf_index < least(first + $3, $2)
+                                      order by leaf_index, recorded_at
+                                      limit $3 + 1) found)
+                       from generate_series($1, $2 - 1, $3) first";
+    let mut messages = sqlx::query(statement).bind(stored(from)).bind(stored(to)).bind(AT_ONCE).fetch(db);
+    while let Some(message) = poll_fn(|context| messages.as_mut().poll_next(context)).await {
+        take(Rows(message?.try_get::<Option<&[u8]>, _>(0)?))?;
     }
-
-    /// The entries, one after the other, copying nothing. After a fault there is nothing more.
-    pub fn rows(&self) -> Rows<'_> {
-        Rows(Some(after_header(&self.bytes).unwrap_or_default()))
-    }
+    Ok(())
 }
 
-/// See [`EntryPage::rows`].
+/// How many entries come in one message. What is larger than the caches costs more than it saves.
+const AT_ONCE: i64 = 64;
+
+/// Entries, one after the other, copying nothing. After a fault there is nothing more.
 #[derive(Debug)]
 pub struct Rows<'r>(Option<&'r [u8]>);
 
@@ -85,65 +74,61 @@ impl<'r> Iterator for Rows<'r> {
     type Item = Result<EntryRow<'r>, StoreFault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut rest = self.0.take()?;
-        let row = match rest.split_off(..2) {
-            Some(END) if rest.is_empty() => return None,
-            Some(COLUMNS) => row(&mut rest),
-            _ => None,
-        };
+        let mut rest = self.0.take().filter(|rest| !rest.is_empty())?;
+        let row = row(&mut rest);
         self.0 = row.is_some().then_some(rest);
         Some(row.ok_or(StoreFault::Malformed { what: "an entry" }))
     }
 }
 
-/// How many columns a row has.
-const COLUMNS: &[u8] = &12_i16.to_be_bytes();
-
-/// What stands in the place of that number after the last row.
-const END: &[u8] = &(-1_i16).to_be_bytes();
-
-/// What comes after the signature, the flags, which are none that we know, and an extension of as many bytes as it says.
-fn after_header(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes.strip_prefix(b"PGCOPY\n\xff\r\n\0\0\0\0\0")?;
-    field(&mut rest)?;
-    Some(rest)
-}
-
+/// The next row in the form of `record_send`: how many columns it has, and the type, the length and the bytes of each.
 fn row<'r>(rest: &mut &'r [u8]) -> Option<EntryRow<'r>> {
+    *rest = rest.strip_prefix(COLUMNS)?;
     Some(EntryRow {
-        leaf_index: i64::from_be_bytes(fixed(rest)?),
+        leaf_index: i64::from_be_bytes(fixed(rest, INT8)?),
         recorded_at: moment(rest)?,
-        leaf: field(rest)??,
+        leaf: field(rest, BYTEA)??,
         happened_at: moment(rest)?,
-        kind: field(rest)??,
-        broker: Uuid::from_bytes(fixed(rest)?),
+        kind: field(rest, TEXT)??,
+        broker: id(rest)??,
         request: id(rest)?,
         person: id(rest)?,
         login: id(rest)?,
         credential: id(rest)?,
-        verdict: field(rest)?,
-        target: field(rest)?,
+        verdict: field(rest, TEXT)?,
+        target: field(rest, TEXT)?,
     })
 }
 
-/// The bytes of the next field, or NULL.
+const COLUMNS: &[u8] = &12_i32.to_be_bytes();
+
+// The object identifiers of these types are the same in every Postgres.
+const BYTEA: u32 = 17;
+const INT8: u32 = 20;
+const TEXT: u32 = 25;
+const TIMESTAMPTZ: u32 = 1184;
+const UUID: u32 = 2950;
+
+/// The bytes of the next field, which is of this type, or NULL.
 #[allow(clippy::option_option, reason = "the inner one is NULL")]
-fn field<'r>(rest: &mut &'r [u8]) -> Option<Option<&'r [u8]>> {
-    let (length, after) = rest.split_first_chunk()?;
+fn field<'r>(rest: &mut &'r [u8], kind: u32) -> Option<Option<&'r [u8]>> {
+    let (found, after) = rest.split_first_chunk()?;
+    let (length, after) = after.split_first_chunk()?;
     *rest = after;
     match i32::from_be_bytes(*length) {
+        _ if u32::from_be_bytes(*found) != kind => None,
         -1 => Some(None),
         length => rest.split_off(..usize::try_from(length).ok()?).map(Some),
     }
 }
 
-fn fixed<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    field(rest)??.try_into().ok()
+fn fixed<const N: usize>(rest: &mut &[u8], kind: u32) -> Option<[u8; N]> {
+    field(rest, kind)??.try_into().ok()
 }
 
 #[allow(clippy::option_option, reason = "the inner one is NULL")]
 fn id(rest: &mut &[u8]) -> Option<Option<Uuid>> {
-    match field(rest)? {
+    match field(rest, UUID)? {
         None => Some(None),
         Some(bytes) => Uuid::from_slice(bytes).ok().map(Some),
     }
@@ -151,7 +136,7 @@ fn id(rest: &mut &[u8]) -> Option<Option<Uuid>> {
 
 /// A `timestamptz`: microseconds since the year 2000.
 fn moment(rest: &mut &[u8]) -> Option<Timestamp> {
-    let micros = i64::from_be_bytes(fixed(rest)?);
+    let micros = i64::from_be_bytes(fixed(rest, TIMESTAMPTZ)?);
     Some(Timestamp::from_micros(micros.saturating_add(MICROS_TO_2000)))
 }
 

@@ -91,7 +91,7 @@ impl Spring {
     async fn verified(&self) -> Report {
         let mut db = self.db.another_pool("bailiwick_auditor").acquire().await.unwrap();
         let anchors = Anchors { keys: vec![signer().verifier().clone()], ..Anchors::default() };
-        verify::database(&mut db, &anchors, |_, _| {}).await.unwrap()
+        verify::database(&mut db, Vec::new(), &anchors, |_, _| {}).await.unwrap()
     }
 
     fn at(&self, file: &str) -> std::path::PathBuf {

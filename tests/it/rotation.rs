@@ -88,7 +88,7 @@ async fn verified(db: &TestDb, keys: Vec<Verifier>) -> Report {
     let auditor = db.another_pool("bailiwick_auditor");
     let mut connection = auditor.acquire().await.unwrap();
     let anchors = Anchors { keys, ..Anchors::default() };
-    let report = verify(&mut connection, &anchors, |_, _| {}).await.unwrap();
+    let report = verify(&mut connection, Vec::new(), &anchors, |_, _| {}).await.unwrap();
     drop(connection);
     auditor.close().await;
     report

@@ -1,53 +1,92 @@
-//! Reads ahead of the fold: while one page of entries is folded in order, the next ones are judged on every core, and
-//! the one after them is on its way from the database. A fixed number of pages is under way, so memory is constant.
+//! Reads ahead of the fold: while one page of entries is folded in order, the next ones are read and judged, each on a
+//! connection of its own. Whoever reads a page judges it as it arrives, so that no entry passes from one core to another
+//! and what the database sends meanwhile waits where it is. A fixed number of pages is under way, so memory is constant.
 
 use std::collections::VecDeque;
 
 use sqlx::PgConnection;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use super::{
     derive::{Derived, derive},
     recall::Recall,
 };
-use crate::store::{StoreFault, entry_page::EntryPage};
+use crate::store::{StoreFault, entry_page};
 
 /// Pages of entries on their way to the fold.
 pub(super) struct Ahead {
+    first: u64,
     next: u64,
     end: u64,
     pages: VecDeque<(u64, Page)>,
-    depth: usize,
-    /// What those who judge remember, and the room for a page, while there is none to judge.
-    idle: Vec<(Recall, EntryPage)>,
+    idle: Vec<Lane>,
+    /// What is remembered where there is no lane.
+    recall: Recall,
 }
 
-/// A page that is being judged.
-type Page = JoinHandle<Result<(Vec<Derived>, (Recall, EntryPage)), StoreFault>>;
+/// A page that a lane reads.
+type Page = JoinHandle<Result<(Vec<Derived>, Lane), StoreFault>>;
+
+/// A connection, and what whoever judges its entries remembers.
+struct Lane {
+    db: PgConnection,
+    recall: Recall,
+}
 
 impl Ahead {
-    /// Of the entries `next..end`.
-    pub(super) fn of(next: u64, end: u64) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { next, end, pages: VecDeque::new(), depth: cores + 1, idle: Vec::new() }
+    /// Of the entries `first..end`, over these connections or, where there are none, over the one at hand.
+    pub(super) fn of(lanes: Vec<PgConnection>, first: u64, end: u64) -> Self {
+        let idle = lanes.into_iter().map(|db| Lane { db, recall: Recall::default() }).collect();
+        Self { first, next: first, end, pages: VecDeque::new(), idle, recall: Recall::default() }
+    }
+
+    /// The first entry that is read.
+    pub(super) const fn first(&self) -> u64 {
+        self.first
     }
 
     /// The next page, with the index after its last place; none after the last.
     pub(super) async fn page(&mut self, db: &mut PgConnection) -> Result<Option<(u64, Vec<Derived>)>, StoreFault> {
-        while self.next < self.end && self.pages.len() < self.depth {
-            let to = self.end.min(self.next + PAGE);
-            let (mut recall, mut page) = self.idle.pop().unwrap_or_default();
-            page.fill(&mut *db, self.next, to).await?;
-            let judging = spawn_blocking(move || Ok((derive(&page, &mut recall)?, (recall, page))));
-            self.pages.push_back((to, judging));
-            self.next = to;
+        self.send_out();
+        if let Some((to, page)) = self.pages.pop_front() {
+            let (judged, lane) = page.await.map_err(|_| StoreFault::Malformed { what: "an entry" })??;
+            self.idle.push(lane);
+            self.send_out();
+            return Ok(Some((to, judged)));
         }
-        let Some((to, page)) = self.pages.pop_front() else { return Ok(None) };
-        let (judged, idle) = page.await.map_err(|_| StoreFault::Malformed { what: "an entry" })??;
-        self.idle.push(idle);
-        Ok(Some((to, judged)))
+        let Some(range) = self.range() else { return Ok(None) };
+        self.next = range.1;
+        Ok(Some((range.1, judged(db, &mut self.recall, range).await?)))
+    }
+
+    /// Has every idle lane read a page.
+    fn send_out(&mut self) {
+        while let Some(range) = self.range()
+            && let Some(mut lane) = self.idle.pop()
+        {
+            self.next = range.1;
+            let judging = async move { Ok((judged(&mut lane.db, &mut lane.recall, range).await?, lane)) };
+            self.pages.push_back((range.1, tokio::spawn(judging)));
+        }
+    }
+
+    /// Of the next page.
+    fn range(&self) -> Option<(u64, u64)> {
+        (self.next < self.end).then(|| (self.next, self.end.min(self.next + PAGE)))
     }
 }
 
-/// How many entries are read at once. Smaller pages cost more wakings than they save in caches.
+async fn judged(db: &mut PgConnection, recall: &mut Recall, range: (u64, u64)) -> Result<Vec<Derived>, StoreFault> {
+    let mut judged = Vec::with_capacity(PAGE as usize);
+    entry_page::read(db, range, |rows| {
+        for row in rows {
+            judged.push(derive(&row?, recall));
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(judged)
+}
+
+/// How many entries are read at once. Smaller pages cost more questions to the database and more wakings.
 const PAGE: u64 = 2_048;

@@ -24,8 +24,7 @@ use crate::{
         tree::{hashes, leaf_hash},
     },
     store::{
-        StoreFault, archive, checkpoint, entry,
-        entry_page::EntryPage,
+        StoreFault, archive, checkpoint, entry, entry_page,
         head::{self, Head},
         key::{self, KeyPurpose},
         tile,
@@ -70,9 +69,11 @@ impl Bodies {
     }
 }
 
-/// Verifies the log in a database. `progress` hears how many entries of how many are done.
+/// Verifies the log in a database. Where there are `more` connections to it, that many pages are read at once.
+/// `progress` hears how many entries of how many are done.
 pub async fn database(
     db: &mut PgConnection,
+    more: Vec<PgConnection>,
     anchors: &Anchors,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, VerifyFault> {
@@ -89,7 +90,7 @@ pub async fn database(
     };
     let archived = archive::first_entry(&mut *db).await?.unwrap_or(head.size).min(head.size);
     let mut fold = Fold::of(origin, head.epoch, chain);
-    let walked = walk(db, &mut fold, (&head, archived), anchors, &mut progress).await;
+    let walked = walk(db, &mut fold, (&head, Ahead::of(more, archived, head.size)), anchors, &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
@@ -138,11 +139,11 @@ impl From<StoreFault> for Stop {
 async fn walk(
     db: &mut PgConnection,
     fold: &mut Fold,
-    (head, archived): (&Head, u64),
+    (head, mut ahead): (&Head, Ahead),
     anchors: &Anchors,
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
-    let mut beyond = Vec::new();
+    let (archived, mut beyond) = (ahead.first(), Vec::new());
     let kept = anchors.checkpoints.iter().map(|note| (note, Source::Kept));
     for (note, from) in kept.chain(anchors.published.iter().map(|note| (note, Source::Published))) {
         match stated_size(note) {
@@ -152,7 +153,6 @@ async fn walk(
     }
     let mut bodies: BTreeMap<u64, Vec<u8>> = archive::succession(&mut *db, archived).await?.into_iter().collect();
     bodies.extend(anchors.archived.leaves.clone());
-    let mut ahead = Ahead::of(archived, head.size);
     let mut last_checkpoint = (0, Uuid::nil());
     while fold.size() < head.size {
         progress(fold.size(), head.size);
@@ -296,15 +296,21 @@ async fn narrowed(db: &mut PgConnection, broken: Broken) -> Result<Broken, Store
     for index in from / width..to.div_ceil(width) {
         let Some((_, stored)) = tile::tiles(&mut *db, 0, index, index + 1).await?.pop() else { continue };
         let stored = hashes(&stored).unwrap_or_default();
-        let mut page = EntryPage::default();
-        page.fill(&mut *db, index * width, (index + 1) * width).await?;
-        for row in page.rows() {
-            let row = row?;
-            let leaf_index = u64::try_from(row.leaf_index).unwrap_or(u64::MAX);
-            let nth = usize::try_from(leaf_index % width).unwrap_or(usize::MAX);
-            if (from..to).contains(&leaf_index) && stored.get(nth) != Some(&leaf_hash(row.leaf)) {
-                return Ok(Broken::leaf(leaf_index, broken.what));
+        let mut differs = None;
+        entry_page::read(&mut *db, (index * width, (index + 1) * width), |rows| {
+            for row in rows {
+                let row = row?;
+                let leaf_index = u64::try_from(row.leaf_index).unwrap_or(u64::MAX);
+                let nth = usize::try_from(leaf_index % width).unwrap_or(usize::MAX);
+                if (from..to).contains(&leaf_index) && stored.get(nth) != Some(&leaf_hash(row.leaf)) {
+                    differs.get_or_insert(leaf_index);
+                }
             }
+            Ok(())
+        })
+        .await?;
+        if let Some(leaf_index) = differs {
+            return Ok(Broken::leaf(leaf_index, broken.what));
         }
     }
     Ok(broken)

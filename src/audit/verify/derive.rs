@@ -9,10 +9,7 @@ use crate::{
         tree::{Hash, leaf_hash},
     },
     model::Timestamp,
-    store::{
-        StoreFault,
-        entry_page::{EntryPage, EntryRow},
-    },
+    store::entry_page::EntryRow,
 };
 
 /// An entry, as far as it can be judged by itself.
@@ -30,12 +27,8 @@ pub(super) struct Derived {
     pub(super) news: Option<Box<Event>>,
 }
 
-/// Judges each entry by itself.
-pub(super) fn derive(page: &EntryPage, recall: &mut Recall) -> Result<Vec<Derived>, StoreFault> {
-    page.rows().map(|row| Ok(derived(&row?, recall))).collect()
-}
-
-fn derived(row: &EntryRow<'_>, recall: &mut Recall) -> Derived {
+/// Judges an entry by itself.
+pub(super) fn derive(row: &EntryRow<'_>, recall: &mut Recall) -> Derived {
     let (index, hash) = (row.leaf_index, leaf_hash(row.leaf));
     if let Some(columns) = recall.columns(row.leaf) {
         let recorded_at = columns.recorded_at;

@@ -127,6 +127,22 @@ impl Audit {
 
 impl LogDatabase {
     pub(super) async fn connect(&self) -> Result<PgConnection, CliFault> {
+        let connected = self.options()?.connect().await;
+        connected.map_err(|fault| CliFault::could_not_look(format!("the database cannot be reached: {fault}")))
+    }
+
+    /// Where there are more cores than one, a connection more for each, or as many as the database grants.
+    async fn more(&self) -> Vec<PgConnection> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (mut more, Ok(options)) = (Vec::new(), self.options()) else { return Vec::new() };
+        while cores > 1 && more.len() < cores {
+            let Ok(connection) = options.connect().await else { break };
+            more.push(connection);
+        }
+        more
+    }
+
+    fn options(&self) -> Result<PgConnectOptions, CliFault> {
         let url = match &self.database {
             Some(url) => url.clone(),
             None => {
@@ -137,9 +153,7 @@ impl LogDatabase {
         };
         let options: PgConnectOptions =
             url.parse().map_err(|_| CliFault::could_not_look("this is not a Postgres URL"))?;
-        let options = options.application_name("bailiwick audit").disable_statement_logging();
-        let connected = options.connect().await;
-        connected.map_err(|fault| CliFault::could_not_look(format!("the database cannot be reached: {fault}")))
+        Ok(options.application_name("bailiwick audit").disable_statement_logging())
     }
 }
 
