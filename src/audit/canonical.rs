@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer, de::DeserializeOwned, ser};
 
 use integer::integer;
 use members::Members;
-pub(super) use object::{Object, write_object};
+pub(super) use object::{Name, Object, name, write_object};
 use text::{is_escaped, text};
 
 /// Why bytes are not canonical, or a value has no canonical form.

@@ -27,8 +27,9 @@ pub(super) fn hash_of_marked(leaf: &[u8]) -> Hash {
 /// The hash of two neighbours.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [1; 65];
-    for (to, from) in bytes.iter_mut().skip(1).zip(left.iter().chain(right)) {
-        *to = *from;
+    let (_, halves) = bytes.split_at_mut(1);
+    if let ([to_left, to_right], []) = halves.as_chunks_mut() {
+        (*to_left, *to_right) = (*left, *right);
     }
     // SHA-256 gives 32 bytes; another length could not become a hash that matches anything.
     digest(&SHA256, &bytes).as_ref().try_into().unwrap_or_default()

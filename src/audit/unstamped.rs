@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{
     Asker, ClosedBy, Common, Draft, Event,
-    canonical::{CanonicalFault, Object, write_object},
+    canonical::{CanonicalFault, Object, name, write_object},
     entry::{Columns, Salt, USUAL_LENGTH, VERSION},
     tree::{Hash, LEAF, hash_of_marked},
 };
@@ -81,22 +81,21 @@ impl Unstamped {
         let Draft { caller, event, happened_at, request } = draft;
         let (mut marked, mut stamp) = (Vec::with_capacity(USUAL_LENGTH), 0..0);
         marked.extend_from_slice(&[LEAF, VERSION]);
-        let mut hex = [0; 32];
-        hex::encode_to_slice(salt.0, &mut hex).map_err(|_| CanonicalFault::Form)?;
         // The members of `Entry`, in the order of their names.
         write_object(&mut marked, |entry| {
-            entry.member("broker", &broker)?;
+            entry.member(name!("broker"), &broker)?;
             match &caller {
-                Some(caller) => entry.written("caller", caller.canonical()?),
-                None => entry.member("caller", &())?,
+                Some(caller) => entry.written(name!("caller"), caller.canonical()?),
+                None => entry.member(name!("caller"), &())?,
             }
             write_event(entry, &event)?;
-            entry.member("happened_at", &happened_at)?;
+            entry.member(name!("happened_at"), &happened_at)?;
             let before = entry.len();
-            entry.member("recorded_at", &happened_at)?;
+            entry.member(name!("recorded_at"), &happened_at)?;
             stamp = before + br#","recorded_at":"#.len()..entry.len();
-            entry.member("request", &request)?;
-            entry.member("salt", std::str::from_utf8(&hex).unwrap_or_default())
+            entry.member(name!("request"), &request)?;
+            entry.hex(name!("salt"), &salt.0);
+            Ok(())
         })?;
         let columns = Columns::of_parts(broker, caller.as_deref(), &event, happened_at, happened_at, request);
         Ok(Self { marked, stamp, columns, said: Said::of(caller, event) })
@@ -156,46 +155,46 @@ impl Unstamped {
 /// what they have in common with others as it stands.
 fn write_event(entry: &mut Object<'_>, event: &Event) -> Result<(), CanonicalFault> {
     match event {
-        Event::Decision { action, context, decision, policy } => entry.object("event", |event| {
+        Event::Decision { action, context, decision, policy } => entry.object(name!("event"), |event| {
             match action {
-                Action::Web(web) => event.object("action", |action| write_web(action, web))?,
-                other => event.member("action", other)?,
+                Action::Web(web) => event.object(name!("action"), |action| write_web(action, web))?,
+                other => event.member(name!("action"), other)?,
             }
-            event.object("context", |members| write_context(members, context))?;
-            event.written("decision", decision.canonical()?);
-            event.written("kind", br#""decision""#);
-            event.written("policy", policy.canonical()?);
+            event.object(name!("context"), |members| write_context(members, context))?;
+            event.written(name!("decision"), decision.canonical()?);
+            event.written(name!("kind"), br#""decision""#);
+            event.written(name!("policy"), policy.canonical()?);
             Ok(())
         }),
-        Event::Outcome { status, received, sent, duration, closed_by } => entry.object("event", |event| {
-            event.member("closed_by", closed_by)?;
-            event.member("duration", duration)?;
-            event.written("kind", br#""outcome""#);
-            event.member("received", received)?;
-            event.member("sent", sent)?;
-            event.member("status", status)
+        Event::Outcome { status, received, sent, duration, closed_by } => entry.object(name!("event"), |event| {
+            event.member(name!("closed_by"), closed_by)?;
+            event.member(name!("duration"), duration)?;
+            event.written(name!("kind"), br#""outcome""#);
+            event.member(name!("received"), received)?;
+            event.member(name!("sent"), sent)?;
+            event.member(name!("status"), status)
         }),
-        other => entry.member("event", other),
+        other => entry.member(name!("event"), other),
     }
 }
 
 fn write_web(action: &mut Object<'_>, web: &WebRequest) -> Result<(), CanonicalFault> {
     let WebRequest { app, method, path, query: _, upgrade } = web;
-    action.member("app", app.as_str())?;
-    action.written("kind", br#""web""#);
-    action.member("method", method)?;
-    action.member("path", path.as_str())?;
-    action.member("upgrade", upgrade)
+    action.member(name!("app"), app.as_str())?;
+    action.written(name!("kind"), br#""web""#);
+    action.member(name!("method"), method)?;
+    action.member(name!("path"), path.as_str())?;
+    action.member(name!("upgrade"), upgrade)
 }
 
 fn write_context(members: &mut Object<'_>, context: &Context) -> Result<(), CanonicalFault> {
     let Context { acr, address, assurance, assurance_age, credential, time } = context;
-    members.member("acr", acr)?;
-    members.member("address", address)?;
-    members.member("assurance", assurance)?;
-    members.member("assurance_age", assurance_age)?;
-    members.member("credential", credential)?;
-    members.member("time", time)
+    members.member(name!("acr"), acr)?;
+    members.address(name!("address"), *address)?;
+    members.member(name!("assurance"), assurance)?;
+    members.member(name!("assurance_age"), assurance_age)?;
+    members.member(name!("credential"), credential)?;
+    members.member(name!("time"), time)
 }
 
 #[cfg(test)]

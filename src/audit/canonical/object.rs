@@ -2,9 +2,25 @@
 //! them. What is canonical already goes in as it stands.
 //! INVARIANT: whoever writes members gives them in order; tests compare what comes out with the bytes of the whole value.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
-use super::{CanonicalFault, text::is_escaped, write_canonical};
+use super::{CanonicalFault, integer::integer, text::hex_digit, write_canonical};
+
+/// A member's name as it stands between the member before it and its value: a word of our own, with nothing in it that
+/// needs an escape.
+macro_rules! name {
+    ($name:literal) => {
+        $crate::audit::canonical::Name(concat!(",\"", $name, "\":"))
+    };
+}
+
+pub(in crate::audit) use name;
+
+/// See [`name`].
+#[derive(Clone, Copy)]
+pub(in crate::audit) struct Name(pub(in crate::audit) &'static str);
 
 /// Adds an object to `out`, member by member. After a fault, what was added means nothing.
 pub(in crate::audit) fn write_object(
@@ -28,7 +44,7 @@ impl Object<'_> {
     /// A member.
     pub(in crate::audit) fn member<T: Serialize + ?Sized>(
         &mut self,
-        name: &'static str,
+        name: Name,
         value: &T,
     ) -> Result<(), CanonicalFault> {
         self.name(name);
@@ -36,15 +52,38 @@ impl Object<'_> {
     }
 
     /// A member whose value is canonical already.
-    pub(in crate::audit) fn written(&mut self, name: &'static str, value: &[u8]) {
+    pub(in crate::audit) fn written(&mut self, name: Name, value: &[u8]) {
         self.name(name);
         self.out.extend_from_slice(value);
+    }
+
+    /// A member whose value is an address.
+    pub(in crate::audit) fn address(&mut self, name: Name, address: IpAddr) -> Result<(), CanonicalFault> {
+        let IpAddr::V4(address) = address else { return self.member(name, &address) };
+        self.name(name);
+        let mut before = b'"';
+        for part in address.octets() {
+            self.out.push(before);
+            integer(false, part.into(), self.out);
+            before = b'.';
+        }
+        self.out.push(b'"');
+        Ok(())
+    }
+
+    /// A member whose value are bytes in lower-case hex.
+    pub(in crate::audit) fn hex(&mut self, name: Name, bytes: &[u8]) {
+        self.name(name);
+        self.out.push(b'"');
+        let digits = bytes.iter().map(|byte| [hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        digits.for_each(|pair| self.out.extend_from_slice(&pair));
+        self.out.push(b'"');
     }
 
     /// A member that is an object itself.
     pub(in crate::audit) fn object(
         &mut self,
-        name: &'static str,
+        name: Name,
         fill: impl FnOnce(&mut Object<'_>) -> Result<(), CanonicalFault>,
     ) -> Result<(), CanonicalFault> {
         self.name(name);
@@ -56,16 +95,10 @@ impl Object<'_> {
         self.out.len()
     }
 
-    /// A name is a word of our own, with nothing in it that needs an escape.
-    fn name(&mut self, name: &'static str) {
-        debug_assert!(self.before < name && !name.bytes().any(is_escaped), "{} before {name}", self.before);
-        self.out.reserve(name.len() + 4);
-        if !self.before.is_empty() {
-            self.out.push(b',');
-        }
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    fn name(&mut self, Name(name): Name) {
+        debug_assert!(self.before < name, "{} before {name}", self.before);
+        let name_alone = if self.before.is_empty() { name.strip_prefix(',').unwrap_or(name) } else { name };
+        self.out.extend_from_slice(name_alone.as_bytes());
         self.before = name;
     }
 }

@@ -43,13 +43,17 @@ fn escaped(mut rest: &[u8], out: &mut Vec<u8>) {
             0x0c => out.extend_from_slice(br"\f"),
             0x0d => out.extend_from_slice(br"\r"),
             other => {
-                let hex = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(other >> 4), hex(other & 15)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex_digit(other >> 4), hex_digit(other & 15)]);
             }
         }
         rest = after;
     }
     out.extend_from_slice(rest);
+}
+
+/// The lower-case digit of half a byte.
+pub(super) const fn hex_digit(half: u8) -> u8 {
+    if half < 10 { b'0' + half } else { b'a' + half - 10 }
 }
 
 /// Whether a byte of a text cannot stand for itself.

@@ -306,7 +306,8 @@ pub(super) fn reach(caller: &Caller) -> Option<String> {
 
 /// The indexed prefixes of a place: its first step, two and three.
 pub(super) fn prefixes(place: &str) -> impl Iterator<Item = &str> {
-    let ends = place.match_indices('/').map(|(at, _)| at).chain([place.len()]);
+    let slashes = place.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
+    let ends = slashes.chain([place.len()]);
     ends.take(STEPS).filter_map(|end| place.get(..end)).filter(|prefix| !prefix.is_empty())
 }
 
