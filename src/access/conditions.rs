@@ -1,8 +1,8 @@
 //! What rules ask beyond their scopes. A scope that matches says `true`, so a rule that was found by its scope is asked for its
 //! conditions alone; and those that many rules share are asked once for all of them.
 //!
-//! INVARIANT: a policy here is one of its rules with a scope that matches everything, nothing else. Where Cedar cannot write
-//! a rule so and read it again as the same, the rule stays as it is and stands for itself.
+//! INVARIANT: a policy here is one of its rules with a scope that matches everything, nothing else. Where what Cedar writes
+//! of a rule does not read as that very rule again, the rule stays as it is and stands for itself.
 
 use std::collections::HashMap;
 
@@ -46,6 +46,9 @@ fn add(all: &mut Vec<Conditions>, policy: Policy, reads: Reads) -> usize {
 /// The syntax tree of `rule` with a scope that matches everything, and without what it is called.
 fn without_scope(rule: &Policy) -> Option<Value> {
     let mut tree = rule.to_json().ok()?;
+    if Policy::from_json(Some(rule.id().clone()), tree.clone()).ok()? != *rule {
+        return None;
+    }
     let members = tree.as_object_mut()?;
     for scope in ["principal", "action", "resource"] {
         *members.get_mut(scope)? = json!({ "op": "All" });
@@ -58,4 +61,41 @@ fn without_scope(rule: &Policy) -> Option<Value> {
 fn read_again(rule: &Policy, tree: &Value) -> Option<Policy> {
     let policy = Policy::from_json(Some(rule.id().clone()), tree.clone()).ok()?;
     (without_scope(&policy)? == *tree).then_some(policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::{ActionConstraint, PolicyId, PrincipalConstraint, ResourceConstraint};
+
+    use super::*;
+
+    #[test]
+    fn rules_that_differ_in_their_scopes_alone_are_asked_once() {
+        let rules = [
+            r#"@id("a") permit (principal == User::"a", action, resource) when { context.n > 1 } unless { context has m.x };"#,
+            r#"@reason("b") permit (principal, action, resource is App) when { context.n > 1 } unless { context has m.x };"#,
+            r#"forbid (principal, action, resource) when { context.n > 1 } unless { context has m.x };"#,
+            r#"permit (principal, action, resource) when { context.n > 1 && !(context has m.x) };"#,
+            r#"permit (principal, action, resource) when { principal in [Group::"a"] && context.path like "/a/*\*" };"#,
+            r#"permit (principal, action in [Action::"a", Action::"b"], resource) when { ip("::1").isLoopback() };"#,
+            r#"permit (principal, action, resource) when { if context["\u{e9}"] == -9223372036854775808 then true else false };"#,
+            r#"permit (principal, action, resource);"#,
+            r#"permit (principal in Group::"c", action, resource);"#,
+        ];
+        let rules: Vec<Policy> = rules
+            .iter()
+            .zip(0..)
+            .map(|(text, n)| Policy::parse(Some(PolicyId::new(format!("r{n}"))), text).unwrap())
+            .collect();
+        let (conditions, places) = distinct(&rules);
+        assert_eq!(places, [0, 0, 1, 2, 3, 4, 5, 6, 6]);
+        let ids: Vec<String> = conditions.iter().map(|one| one.policy.id().to_string()).collect();
+        assert_eq!(ids, ["r0", "r2", "r3", "r4", "r5", "r6", "r7"]);
+        let everything = |one: &Conditions| {
+            one.policy.principal_constraint() == PrincipalConstraint::Any
+                && one.policy.action_constraint() == ActionConstraint::Any
+                && one.policy.resource_constraint() == ResourceConstraint::Any
+        };
+        assert!(conditions.iter().all(everything), "none had to stay as it is");
+    }
 }
