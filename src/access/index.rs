@@ -3,6 +3,9 @@
 //! INVARIANT: a rule that is not found is one whose scope does not match. Cedar evaluates a rule as `principal && action &&
 //! resource && conditions`, in that order and no further than the first that is false, and a scope cannot fail; so such
 //! a rule neither determines an answer nor fails, and leaving it out changes nothing.
+//! INVARIANT: a rule that is found is one whose scope matches. It is not asked again (see `conditions`), so one that was
+//! found without matching would decide what it has no say in. What is `above` somebody or something is therefore exactly
+//! what the entity is in, no more.
 
 use std::collections::HashMap;
 

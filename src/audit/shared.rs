@@ -98,7 +98,7 @@ impl Shared {
     /// Encodes what this broker records about `draft`.
     pub(super) fn encode(&self, draft: Draft) -> Result<Unstamped, Unrecorded> {
         let entry = Unstamped::of(draft, self.broker, self.salt()).map_err(|_| Unrecorded::Unfit)?;
-        if entry.len() > LONGEST_LEAF { Err(Unrecorded::Unfit) } else { Ok(entry) }
+        if entry.leaf().len() > LONGEST_LEAF { Err(Unrecorded::Unfit) } else { Ok(entry) }
     }
 
     /// 128 random bits. Many are drawn at once, because a draw costs more than the bytes do.

@@ -234,9 +234,10 @@ mod tests {
     #[test]
     fn an_entry_of_any_kind_has_the_bytes_of_the_whole_written_at_once() {
         let golden = include_str!("../../tests/it/golden/leaves.txt").lines().filter(|line| !line.starts_with('#'));
-        for line in golden {
+        let is_hostile = [false, true];
+        for (line, is_hostile) in golden.flat_map(|line| is_hostile.map(|is_hostile| (line, is_hostile))) {
             let mut entry = Entry::from_leaf(&[&[VERSION], line.as_bytes()].concat()).unwrap();
-            if let Event::Decision { context, .. } = &mut entry.event {
+            if let (true, Event::Decision { context, .. }) = (is_hostile, &mut entry.event) {
                 (context.acr, context.assurance) = (Some("\"\n\u{e9}".to_owned()), "\\\u{7}".to_owned());
             }
             let whole = entry.leaf().unwrap();

@@ -134,6 +134,14 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Activity>);
 
+impl Busy {
+    /// The same request: it is over when this has gone as well.
+    pub(super) fn again(&self) -> Self {
+        self.0.with(|state| state.open += 1);
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.with(|state| {
@@ -206,7 +214,11 @@ mod tests {
         assert_eq!(activity.fate(after(10), &limits, true), Fate::Stalled, "no first request");
         let busy = activity.begin();
         assert_eq!(activity.fate(after(600), &limits, true), Fate::Keep, "a long response");
+        let body = busy.again();
         drop(busy);
+        activity.received();
+        assert_eq!(activity.fate(after(600), &limits, true), Fate::Keep, "a body that outlasts its answer");
+        drop(body);
         assert_eq!(activity.fate(after(59), &limits, true), Fate::Keep);
         assert_eq!(activity.fate(after(61), &limits, true), Fate::Idle);
         activity.received();

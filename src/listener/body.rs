@@ -17,11 +17,16 @@ use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use super::activity::Busy;
+
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of a request that has been let in.
-pub struct RequestBody(Timed<Incoming>);
+pub struct RequestBody {
+    inner: Timed<Incoming>,
+    _busy: Option<Busy>,
+}
 
 /// The body of a response.
 pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -48,8 +53,9 @@ pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
 }
 
 impl RequestBody {
-    pub(super) fn new(body: Timed<Incoming>) -> Self {
-        Self(body)
+    /// The connection is busy until it has gone.
+    pub(super) fn new(inner: Timed<Incoming>, busy: Option<Busy>) -> Self {
+        Self { inner, _busy: busy }
     }
 }
 
@@ -58,15 +64,15 @@ impl Body for RequestBody {
     type Error = BodyFault;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        Pin::new(&mut self.get_mut().0).poll_frame(cx)
+        Pin::new(&mut self.get_mut().inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.inner.size_hint()
     }
 }
 

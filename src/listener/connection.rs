@@ -13,7 +13,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -25,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HostTable, Limits, Peer, RequestBody, ResponseBody, ServerNames, Trust, Turning,
-    activity::Activity,
+    activity::{Activity, Busy},
     admit::{Handshake, Turned, admit, named_host},
     body::{Guarded, Timed, full},
     proxy_protocol,
@@ -139,7 +142,9 @@ where
             let busy = activity.begin();
             let (shared, peer) = (Arc::clone(&shared), peer.clone());
             async move {
-                let response = answer(&shared, peer, named, request).await;
+                // A body can outlast its answer.
+                let more = (!request.body().is_end_stream()).then(|| busy.again());
+                let response = answer(&shared, peer, named, (request, more)).await;
                 Ok::<_, Infallible>(response.map(|body| Guarded::new(body, busy)))
             }
         }
@@ -152,7 +157,7 @@ async fn answer(
     shared: &Shared,
     mut peer: Peer,
     named: Option<Named>,
-    request: Request<Incoming>,
+    (request, busy): (Request<Incoming>, Option<Busy>),
 ) -> Response<ResponseBody> {
     let version = request.version();
     let wants_upgrade = request.headers().contains_key(header::UPGRADE);
@@ -167,7 +172,10 @@ async fn answer(
     let mut response = match (service, &address) {
         (Ok(service), Ok(address)) => {
             peer.address = *address;
-            service.answer(prepare(request, peer, shared.limits.body, Arc::clone(&finished))).await
+            let (mut parts, body) = request.into_parts();
+            parts.extensions.insert(peer);
+            let body = Timed::new(body, shared.limits.body, Arc::clone(&finished));
+            service.answer(Request::from_parts(parts, RequestBody::new(body, busy))).await
         }
         (Err(turned), _) => {
             tell(Away { check: turned.check(), why: turned.1 });
@@ -184,12 +192,6 @@ async fn answer(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn prepare(request: Request<Incoming>, peer: Peer, idle: Duration, finished: Arc<AtomicBool>) -> Request<RequestBody> {
-    let (mut parts, body) = request.into_parts();
-    parts.extensions.insert(peer);
-    Request::from_parts(parts, RequestBody::new(Timed::new(body, idle, finished)))
 }
 
 fn turn_away(Turned(status, why): Turned) -> Response<ResponseBody> {

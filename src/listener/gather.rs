@@ -71,6 +71,8 @@ impl<S: AsyncWrite + Unpin> Held<S> {
             }
         }
         self.bytes.clear();
+        // A connection that was busy once does not keep all of it.
+        self.bytes.shrink_to(LARGE);
         self.left = 0;
         Pin::new(&mut self.stream).poll_flush(cx)
     }

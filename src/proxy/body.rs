@@ -64,6 +64,7 @@ impl Download {
         }
         match place.leash() {
             Some(leash) if by == ClosedBy::Upstream && leash.holds() => {
+                place.take();
                 tokio::spawn(leash.outlast(owed, place));
             }
             _ => owed.finish(by),

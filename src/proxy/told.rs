@@ -22,7 +22,7 @@ use crate::{
 /// The words for those who asked lately.
 pub(super) struct Told {
     /// Where they asked, which is the same for all.
-    place: Place,
+    front: Front,
     /// Whether an app is told who they are.
     names: Names,
     known: Mutex<HashMap<LoginId, (Asker, Words)>>,
@@ -32,7 +32,7 @@ pub(super) struct Told {
 type Words = Arc<Vec<(HeaderName, HeaderValue)>>;
 
 /// What browsers call an app.
-pub(super) struct Place {
+pub(super) struct Front {
     pub(super) host: HeaderValue,
     pub(super) proto: HeaderValue,
 }
@@ -54,8 +54,8 @@ const NAME: HeaderName = HeaderName::from_static("bailiwick-name");
 const GROUPS: HeaderName = HeaderName::from_static("bailiwick-groups");
 
 impl Told {
-    pub(super) fn new(place: Place, names: Names) -> Self {
-        Self { place, names, known: Mutex::default() }
+    pub(super) fn new(front: Front, names: Names) -> Self {
+        Self { front, names, known: Mutex::default() }
     }
 
     /// The fields that tell of `asker`. None if that cannot be said in header fields.
@@ -92,8 +92,8 @@ impl Told {
                 add(GROUPS, format_args!("{group}"))?;
             }
         }
-        words.push((FORWARDED_HOST, self.place.host.clone()));
-        words.push((FORWARDED_PROTO, self.place.proto.clone()));
+        words.push((FORWARDED_HOST, self.front.host.clone()));
+        words.push((FORWARDED_PROTO, self.front.proto.clone()));
         Some(words)
     }
 }
@@ -126,7 +126,7 @@ pub(super) mod tests {
 
     fn telling(names: Names) -> Told {
         let (host, proto) = (HeaderValue::from_static("wiki.test"), HeaderValue::from_static("https"));
-        Told::new(Place { host, proto }, names)
+        Told::new(Front { host, proto }, names)
     }
 
     fn all(words: &Words, name: &HeaderName) -> Vec<String> {

@@ -1,10 +1,14 @@
 //! A request's body on its way to the upstream: counted, without trailers, and on a leash, since it can outlast the answer
-//! and then hangs on nothing that the answer hung on. INVARIANT: nothing of it leaves once its leash is gone.
+//! and then hangs on nothing that the answer hung on. INVARIANT: nothing more of it is taken from the caller once its leash
+//! is gone.
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -30,6 +34,7 @@ pub(super) struct Upload {
 struct Held {
     cut: CancellationToken,
     cuts: Pin<Box<WaitForCancellationFutureOwned>>,
+    broke_off: Arc<AtomicBool>,
     _gone: DropGuard,
 }
 
@@ -37,6 +42,8 @@ struct Held {
 pub(super) struct Leash {
     cut: CancellationToken,
     gone: CancellationToken,
+    /// Whether it stopped coming before its end.
+    broke_off: Arc<AtomicBool>,
 }
 
 impl Upload {
@@ -47,8 +54,9 @@ impl Upload {
         }
         let (cut, gone) = (CancellationToken::new(), CancellationToken::new());
         let cuts = Box::pin(cut.clone().cancelled_owned());
-        let held = Held { cut: cut.clone(), cuts, _gone: gone.clone().drop_guard() };
-        (Self { inner, meter, held: Some(held) }, Some(Leash { cut, gone }))
+        let broke_off = Arc::new(AtomicBool::new(false));
+        let held = Held { cut: cut.clone(), cuts, broke_off: Arc::clone(&broke_off), _gone: gone.clone().drop_guard() };
+        (Self { inner, meter, held: Some(held) }, Some(Leash { cut, gone, broke_off }))
     }
 
     /// Tells when the leash has gone; none if there is nothing to cut.
@@ -67,7 +75,10 @@ impl Leash {
     /// the exchange ended.
     pub(super) async fn outlast(self, owed: Pending, place: Place) {
         let by = tokio::select! {
-            () = self.gone.cancelled() => ClosedBy::Upstream,
+            () = self.gone.cancelled() => match self.broke_off.load(Ordering::Relaxed) {
+                true => ClosedBy::Caller,
+                false => ClosedBy::Upstream,
+            },
             by = place => by,
         };
         drop(self);
@@ -102,7 +113,12 @@ impl Body for Upload {
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                 }
-                Some(Err(fault)) => return Poll::Ready(Some(Err(fault.into()))),
+                Some(Err(fault)) => {
+                    if let Some(held) = &this.held {
+                        held.broke_off.store(true, Ordering::Relaxed);
+                    }
+                    return Poll::Ready(Some(Err(fault.into())));
+                }
                 None => return Poll::Ready(None),
             }
         }

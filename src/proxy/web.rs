@@ -71,7 +71,7 @@ impl WebDoor {
         let host = app.host.to_string();
         let origin = app.origin(portal);
         let proto = if origin.starts_with("http:") { "http" } else { "https" };
-        let place = told::Place {
+        let front = told::Front {
             host: HeaderValue::try_from(&host).map_err(|_| TargetFault::Address(host.clone()))?,
             proto: HeaderValue::from_static(proto),
         };
@@ -82,7 +82,7 @@ impl WebDoor {
             ids: Ids::new(Arc::clone(&rooms.entropy)),
             rooms,
             upstream: Upstream::web(Target::of_app(app)?, &host)?,
-            told: Told::new(place, if app.forward_identity { Names::Told } else { Names::Withheld }),
+            told: Told::new(front, if app.forward_identity { Names::Told } else { Names::Withheld }),
         }))
     }
 

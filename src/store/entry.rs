@@ -246,7 +246,7 @@ impl Encode<'_, Postgres> for Moment {
 }
 
 /// Where Postgres counts microseconds from.
-const YEAR_2000: i64 = 946_684_800_000_000;
+pub(super) const YEAR_2000: i64 = 946_684_800_000_000;
 
 /// What the columns beside a leaf take, at most of the time: more room is found if they take more.
 const ROOM_FOR_COLUMNS: usize = 256;

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::{StoreFault, stored};
+use super::{StoreFault, entry::YEAR_2000, stored};
 use crate::model::Timestamp;
 
 /// An entry as it lies in the table. Text is left as bytes: it is only ever compared.
@@ -137,8 +137,5 @@ fn id(rest: &mut &[u8]) -> Option<Option<Uuid>> {
 /// A `timestamptz`: microseconds since the year 2000.
 fn moment(rest: &mut &[u8]) -> Option<Timestamp> {
     let micros = i64::from_be_bytes(fixed(rest, TIMESTAMPTZ)?);
-    Some(Timestamp::from_micros(micros.saturating_add(MICROS_TO_2000)))
+    Some(Timestamp::from_micros(micros.saturating_add(YEAR_2000)))
 }
-
-/// From 1970, where our time begins.
-const MICROS_TO_2000: i64 = 946_684_800_000_000;

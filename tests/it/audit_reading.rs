@@ -170,8 +170,15 @@ async fn nothing_is_shown_that_cannot_be_recorded() {
     let often = "insert into reading (id, is_end, account, client, command, search, staged_at, recorded_at)
                  select gen_random_uuid(), false, 'bailiwick_auditor', 'x', 'search', '', now(), now()
                    from generate_series(1, 600)";
+    let auditor = db.another_pool("bailiwick_auditor");
+    let begun = staged("verdict=deny");
+    reading::stage(&auditor, &begun).await.unwrap();
     owner(often).await;
     refused("wait a minute").await;
+    let ended = Staged { entries: Some(1), manifest: Some("0".repeat(64)), ..begun.clone() };
+    for again in [&begun, &ended, &ended] {
+        reading::stage(&auditor, again).await.unwrap();
+    }
     owner("update reading set staged_at = staged_at - interval '1 minute'").await;
     let later = audit(&db, &["search"]).await;
     assert_eq!(later.code, 0, "{later:?}");

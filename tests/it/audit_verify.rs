@@ -69,7 +69,11 @@ fn anchors() -> Anchors {
 async fn verified(db: &TestDb, anchors: &Anchors) -> Report {
     let auditor = db.another_pool("bailiwick_auditor");
     let mut connection = auditor.acquire().await.unwrap();
-    let report = verify(&mut connection, Vec::new(), anchors, |_, _| {}).await.unwrap();
+    let mut more = Vec::new();
+    for _ in 0..2 {
+        more.push(auditor.acquire().await.unwrap().detach());
+    }
+    let report = verify(&mut connection, more, anchors, |_, _| {}).await.unwrap();
     drop(connection);
     auditor.close().await;
     report

@@ -79,5 +79,5 @@ impl Adding<'_> {
 /// Eight blocks: the index is hardly ever further behind.
 const MOST: usize = 8 * 1024;
 
-/// Of leaves. What is kept for one takes about as much.
+/// Of leaves. What is kept for one takes less, and no more than about as much.
 const MOST_BYTES: usize = 16 << 20;

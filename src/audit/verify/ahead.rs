@@ -1,6 +1,6 @@
 //! Reads ahead of the fold: while one page of entries is folded in order, the next ones are read and judged, each on a
-//! connection of its own. Whoever reads a page judges it as it arrives, so that no entry passes from one core to another
-//! and what the database sends meanwhile waits where it is. A fixed number of pages is under way, so memory is constant.
+//! connection of its own. Whoever reads a page judges it as it arrives, so that entries need not pass from one
+//! core to another, and what the database sends meanwhile waits where it is. A fixed number of pages is under way, so memory is constant.
 
 use std::collections::VecDeque;
 

@@ -89,6 +89,7 @@ pub async fn database(
         given => (Trust::Given, Chain::of(origin, given, &stored)),
     };
     let archived = archive::first_entry(&mut *db).await?.unwrap_or(head.size).min(head.size);
+    let more = level_with(&head, more).await;
     let mut fold = Fold::of(origin, head.epoch, chain);
     let walked = walk(db, &mut fold, (&head, Ahead::of(more, archived, head.size)), anchors, &mut progress).await;
     let broken = match walked {
@@ -116,6 +117,19 @@ pub async fn database(
         cuts: fold.cuts().to_vec(),
         broken,
     })
+}
+
+/// Those of `lanes` that have the log as far as `head`. Behind one address there may be several servers, and one that follows
+/// another may not have all that the other has.
+async fn level_with(head: &Head, lanes: Vec<PgConnection>) -> Vec<PgConnection> {
+    let mut level = Vec::with_capacity(lanes.len());
+    for mut lane in lanes {
+        match head::newest(&mut lane).await {
+            Ok(its) if (its.epoch, its.size) >= (head.epoch, head.size) => level.push(lane),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    level
 }
 
 /// Why the walk ended early.

@@ -131,9 +131,9 @@ impl LogDatabase {
         connected.map_err(|fault| CliFault::could_not_look(format!("the database cannot be reached: {fault}")))
     }
 
-    /// Where there are more cores than one, a connection more for each, or as many as the database grants.
+    /// Where there are more cores than one, a connection more for each, but few enough to leave the brokers theirs.
     async fn more(&self) -> Vec<PgConnection> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_CONNECTIONS);
         let (mut more, Ok(options)) = (Vec::new(), self.options()) else { return Vec::new() };
         while cores > 1 && more.len() < cores {
             let Ok(connection) = options.connect().await else { break };
@@ -156,6 +156,8 @@ impl LogDatabase {
         Ok(options.application_name("bailiwick audit").disable_statement_logging())
     }
 }
+
+const MOST_CONNECTIONS: usize = 4;
 
 /// A signed note that was kept in a file.
 fn kept_note(file: &Path) -> Result<String, CliFault> {

@@ -229,6 +229,21 @@ async fn a_body_that_outlasts_its_answer_is_counted_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_body_that_its_caller_breaks_off_after_the_answer_is_not_called_complete() {
+    let (address, told) = answering_at_once(None).await;
+    let wiki = Wiki::at(address, ALL).await;
+    let mut stream = wiki.open("POST /early", &format!("Origin: {ORIGIN}\r\nContent-Length: 1000\r\n")).await;
+    read_until(&mut stream, "hello").await;
+    stream.write_all(b"before").await.unwrap();
+    drop(stream);
+    let arrived = told.await.unwrap();
+    assert_eq!(arrived.body, b"before");
+    let entry = wiki.court.entry(arrived.request(), |event| matches!(event, Event::Outcome { .. })).await;
+    let Event::Outcome { received, closed_by, .. } = entry.event else { unreachable!() };
+    assert_eq!((received, closed_by), (6, ClosedBy::Caller));
+}
+
+#[tokio::test]
 async fn a_body_that_outlasts_its_answer_ends_with_its_login() {
     let (address, told) = answering_at_once(None).await;
     let wiki = Wiki::at(address, ALL).await;
