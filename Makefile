@@ -1,6 +1,6 @@
 # What people run, and what the CI runs: the same.
 
-.PHONY: help demo demo-kubernetes test fire bench-audit bench-decide bench-proxy bench-search bench-verify check supply
+.PHONY: help demo demo-kubernetes release test fire bench-audit bench-decide bench-proxy bench-search bench-verify check supply
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -22,6 +22,11 @@ demo-kubernetes: ## the demonstration with a real Kubernetes control plane behin
 	@echo "==> demo-kubernetes: build (many minutes the first time)"
 	@cargo build --locked --bin bailiwick
 	@exec tests/demo-kubernetes $(ARGS)
+
+release: ## build what runs for real, target/dist/bailiwick
+	@echo "==> release: build (many minutes the first time)"
+	@cargo build --locked --profile dist --bin bailiwick
+	@echo "target/dist/bailiwick"
 
 test: ## install what the tests need, and run all of them
 	@echo "==> test: what the tests need"
@@ -58,5 +63,5 @@ bench-proxy: ## what a request costs, beside nginx and Envoy; ROUNDS=5 rounds, a
 	@echo "==> bench-proxy: what it needs"
 	@tests/install demo bench
 	@echo "==> bench-proxy: build (many minutes the first time)"
-	@cargo build --locked --release --bin bailiwick
-	@exec python3 tests/bench/proxy.py target/release/bailiwick .cache/bench/bin/envoy
+	@cargo build --locked --profile dist --bin bailiwick
+	@exec python3 tests/bench/proxy.py target/dist/bailiwick .cache/bench/bin/envoy
