@@ -113,6 +113,18 @@ impl Event {
         matches!(self, Self::EpochBegan { .. } | Self::KeyRotated { .. })
     }
 
+    /// Whether it tells what became of something that was permitted.
+    pub(super) const fn follows_a_decision(&self) -> bool {
+        matches!(
+            self,
+            Self::Outcome { .. }
+                | Self::NotForwarded { .. }
+                | Self::UnknownOutcome { .. }
+                | Self::StreamOpened { .. }
+                | Self::StreamClosed { .. }
+        )
+    }
+
     /// What was decided.
     pub(super) const fn decision(&self) -> Option<&Common<Decision>> {
         match self {

@@ -44,7 +44,7 @@ impl Targets {
     ) -> Result<Self, StoreFault> {
         let mut asked: Vec<_> = entries
             .into_iter()
-            .filter(|entry| belongs_to_a_decision(&entry.event))
+            .filter(|entry| entry.event.follows_a_decision())
             .filter_map(|entry| Some(entry.request?.uuid()))
             .collect();
         asked.sort_unstable();
@@ -67,7 +67,7 @@ impl Told {
     pub fn of(entry: &Entry, targets: &Targets) -> Self {
         let target = Columns::of(entry).target;
         let of_request = || entry.request.and_then(|request| targets.0.get(&request)).cloned();
-        let is_end = belongs_to_a_decision(&entry.event);
+        let is_end = entry.event.follows_a_decision();
         Self {
             at: stamp(entry.recorded_at),
             word: verdict(&entry.event)
@@ -84,17 +84,6 @@ impl Told {
 pub fn stamp(at: Timestamp) -> String {
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     at.to_datetime().format(&form).unwrap_or_else(|_| at.to_string())
-}
-
-const fn belongs_to_a_decision(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Outcome { .. }
-            | Event::NotForwarded { .. }
-            | Event::UnknownOutcome { .. }
-            | Event::StreamOpened { .. }
-            | Event::StreamClosed { .. }
-    )
 }
 
 fn who(entry: &Entry) -> Option<&Identity> {

@@ -7,7 +7,7 @@ use super::{
     lately::Recent,
     leaves::Leaves,
     postings::Postings,
-    terms::{About, Field, MOST_WORDS, event_texts, is_within_reach, of_event, of_place, places, terms, verdict},
+    terms::{About, Field, MOST_WORDS, event_texts, of_event, of_place, places, terms, verdict},
     words::Usual,
 };
 use crate::{
@@ -79,7 +79,7 @@ impl Building {
             }
             What::Other(event) => {
                 of_event(event, &mut take);
-                let is_within_reach = is_within_reach(event);
+                let is_within_reach = event.follows_a_decision();
                 if !is_within_reach {
                     let places = places(About { caller: caller.as_deref(), event });
                     places.iter().for_each(|at| of_place(at, &mut left, &mut take));

@@ -265,7 +265,8 @@ pub(super) fn places(about: About<'_>) -> Vec<String> {
             namespaces.iter().take(MOST_NAMESPACES).map(|namespace| cluster(name, &[namespace])).collect()
         }
         Event::Refused { target, .. } | Event::Refusals { target, .. } => vec![target.clone()],
-        event if is_within_reach(event) => about.caller.and_then(reach).into_iter().collect(),
+        // It does not say where it was, but can only have been within the caller's reach.
+        event if event.follows_a_decision() => about.caller.and_then(reach).into_iter().collect(),
         Event::PolicyLoaded { .. }
         | Event::PolicyRejected { .. }
         | Event::Gap { .. }
@@ -281,18 +282,6 @@ pub(super) fn places(about: About<'_>) -> Vec<String> {
     let mut places = places;
     places.iter_mut().for_each(|place| place.truncate(place.trim_end_matches('/').len()));
     places
-}
-
-/// Whether an event does not say where it was, but can only have been within the caller's reach.
-pub(super) const fn is_within_reach(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Outcome { .. }
-            | Event::NotForwarded { .. }
-            | Event::UnknownOutcome { .. }
-            | Event::StreamOpened { .. }
-            | Event::StreamClosed { .. }
-    )
 }
 
 /// The app or cluster that what was presented is for. What was forwarded lay within it.

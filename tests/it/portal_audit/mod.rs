@@ -183,6 +183,9 @@ async fn an_auditor_of_one_app_is_shown_that_app_and_no_count_of_the_rest() {
         let line = |line: &&str| !line.contains(" sealed ") && !line.contains("class=\"request\"");
         page.text.replace(app, "app").lines().filter(line).collect::<Vec<_>>().join("\n")
     };
+    // Both pages know of a checkpoint, or one of them could be the first to.
+    let sealed = async || portal.get("/audit", &auditor).await.text.contains(" sealed ").then_some(());
+    eventually(sealed).await;
     assert_eq!(asked("billing").await, asked("nowhere").await);
 }
 
