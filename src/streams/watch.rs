@@ -24,7 +24,7 @@ impl Streams {
         let watched = &self.0.watched;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let limits = tokio::spawn(self.clone().watch_limits());
+        let mut limits = tokio::spawn(self.clone().watch_limits());
         let _stop_with_us = AbortOnDrop(limits.abort_handle());
         let mut log_up = Instant::now();
         let mut rules_asked = Instant::now();
@@ -35,6 +35,8 @@ impl Streams {
                     Err(RecvError::Lagged(_)) => self.close_where(|held| self.ended_lately(held)),
                     Err(RecvError::Closed) => return self.close_where(|_| Some(Cause::FeedStale)),
                 },
+                // Without it nothing that expires would close.
+                _ = &mut limits => return self.close_where(|_| Some(Cause::Stopping)),
                 Ok(()) = rules.changed() => self.ask_again(),
                 _ = tick.tick() => {
                     if watched.log.alive() {
