@@ -25,11 +25,12 @@ begin
         raise exception '1000 readings of % wait for a broker to record them', session_user
             using errcode = 'program_limit_exceeded';
     end if;
-    -- What has begun may end, and what was said may be said again.
+    -- Whoever counts sees what was counted in before.
     perform pg_advisory_xact_lock(hashtextextended(session_user::text, 27));
     select count(*) into lately
       from (select from public.reading r
              where r.account = session_user and r.staged_at > clock_timestamp() - interval '1 minute' limit 600) r;
+    -- What has begun may end, and what was said may be said again.
     if lately >= 600 and not exists (select from public.reading r
                                       where r.id = stage_reading.reading and r.account = session_user) then
         raise exception '% has read 600 times within a minute', session_user
