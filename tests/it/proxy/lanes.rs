@@ -12,7 +12,7 @@ use bailiwick::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Notify, mpsc},
     time::timeout,
 };
@@ -217,8 +217,7 @@ async fn whoever_reads_nothing_before_all_was_sent_can_send_all_of_it() {
 async fn a_body_that_outlasts_its_answer_is_counted_to_its_end() {
     let (address, told) = answering_at_once(None).await;
     let wiki = Wiki::at(address, ALL).await;
-    let mut stream = wiki.open("POST /early", &format!("Origin: {ORIGIN}\r\nContent-Length: 12\r\n")).await;
-    read_until(&mut stream, "hello").await;
+    let mut stream = answered_early(&wiki, 12).await;
     stream.write_all(b"all ").await.unwrap();
     stream.write_all(b"the rest").await.unwrap();
     let arrived = told.await.unwrap();
@@ -232,8 +231,7 @@ async fn a_body_that_outlasts_its_answer_is_counted_to_its_end() {
 async fn a_body_that_its_caller_breaks_off_after_the_answer_is_not_called_complete() {
     let (address, told) = answering_at_once(None).await;
     let wiki = Wiki::at(address, ALL).await;
-    let mut stream = wiki.open("POST /early", &format!("Origin: {ORIGIN}\r\nContent-Length: 1000\r\n")).await;
-    read_until(&mut stream, "hello").await;
+    let mut stream = answered_early(&wiki, 1000).await;
     stream.write_all(b"before").await.unwrap();
     drop(stream);
     let arrived = told.await.unwrap();
@@ -247,8 +245,7 @@ async fn a_body_that_its_caller_breaks_off_after_the_answer_is_not_called_comple
 async fn a_body_that_outlasts_its_answer_ends_with_its_login() {
     let (address, told) = answering_at_once(None).await;
     let wiki = Wiki::at(address, ALL).await;
-    let mut stream = wiki.open("POST /early", &format!("Origin: {ORIGIN}\r\nContent-Length: 1000\r\n")).await;
-    read_until(&mut stream, "hello").await;
+    let mut stream = answered_early(&wiki, 1000).await;
     stream.write_all(b"before").await.unwrap();
     eventually(async || (wiki.court.streams.count() == 1).then_some(())).await;
     let mut db = wiki.court.db.pool.acquire().await.unwrap();
@@ -258,4 +255,12 @@ async fn a_body_that_outlasts_its_answer_ends_with_its_login() {
     let entry = wiki.court.entry(arrived.request(), |event| matches!(event, Event::Outcome { .. })).await;
     let Event::Outcome { received, closed_by, .. } = entry.event else { unreachable!() };
     assert_eq!((received, closed_by), (6, ClosedBy::Revocation));
+}
+
+/// A request that has its whole answer, and whose body of so many bytes is still to come.
+async fn answered_early(wiki: &Wiki, length: usize) -> TcpStream {
+    let fields = format!("Origin: {ORIGIN}\r\nContent-Length: {length}\r\n");
+    let mut stream = wiki.open("POST /early", &fields).await;
+    read_until(&mut stream, "hello").await;
+    stream
 }
