@@ -2,20 +2,24 @@
 
 use std::{
     future::pending,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bailiwick::{
     access::Standing,
     audit::{ClosedBy, Event},
-    model::{Caller, Method},
+    model::{Caller, Clock, FrozenClock, Method, Timestamp},
     store::{feed::RevokedKind, revocation::revoke},
-    streams::{Cause, StreamGuard},
+    streams::{Cause, StreamGuard, Streams, Watched},
 };
 use uuid::Uuid;
 
 use crate::support::{
+    SOON,
     audit::stopped,
     court::{Court, web},
     eventually,
@@ -170,4 +174,33 @@ async fn a_broker_that_stops_waits_for_its_streams_to_leave_but_not_for_ever() {
     stays.abort();
     court.streams.drain(Duration::from_secs(30)).await;
     assert_eq!(court.streams.count(), 0);
+}
+
+#[tokio::test]
+async fn without_the_watch_over_what_expires_every_stream_closes_and_the_broker_is_told() {
+    let court = Court::under(READ).await;
+    let alice = court.caller("alice").await;
+    let clock = Arc::new(Breaking { clock: Arc::clone(&court.clock), breaks: AtomicBool::new(false) });
+    let (feed, gate, log) = (court.feed.clone(), court.gate.clone(), court.log.clone());
+    let watched = Watched { feed, gate, log, pool: court.db.pool.clone(), idle: limits().idle };
+    let (streams, watch) = Streams::open(watched, clock.clone(), court.entropy.clone());
+    let guard = streams.enter(standing(&court, &alice).await, court.request());
+    assert_eq!(guard.cause(), None);
+    // Nobody but the watch over what expires asks for the time of a stream that merely goes on.
+    clock.breaks.store(true, Ordering::SeqCst);
+    assert_eq!(within(SOON, &guard).await, Some(Cause::Stopping));
+    assert!(watch.await.is_ok(), "whoever stops the broker when it ends sees it end");
+}
+
+/// A clock at which whoever asks next breaks down.
+struct Breaking {
+    clock: Arc<FrozenClock>,
+    breaks: AtomicBool,
+}
+
+impl Clock for Breaking {
+    fn now(&self) -> Timestamp {
+        assert!(!self.breaks.swap(false, Ordering::SeqCst), "the clock is broken");
+        self.clock.now()
+    }
 }
