@@ -1,7 +1,7 @@
 //! Which host leads where: the portal, each app and each cluster, with the certificates and client-certificate rules
 //! that belong to their names.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -22,7 +22,7 @@ pub(super) async fn open(parts: &Parts) -> Result<Listener, StartFault> {
     let mut table = HostTable::default();
     table.insert(settings.portal.host(), Service::new(portal::router(parts.portal()?)))?;
     for app in &settings.app {
-        table.insert(app.host.name(), WebDoor::new(app, &settings.portal, rooms.clone())?.service())?;
+        table.insert(app.host.name(), WebDoor::new(app, &settings.portal, rooms.clone(), APP_PATIENCE)?.service())?;
     }
     for cluster in &settings.cluster {
         let door = KubernetesDoor::new(cluster, &settings.provider, rooms.clone())?;
@@ -33,6 +33,9 @@ pub(super) async fn open(parts: &Parts) -> Result<Listener, StartFault> {
     let turning: Turning = Arc::new(move |refused| refusals.note(None, refused));
     Ok(Listener::bind(&options(settings), names, table, turning).await?)
 }
+
+/// For how long an app may say nothing about a request.
+const APP_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Clusters ask for client certificates of our own authority; nobody else does.
 fn names(parts: &Parts) -> Result<Option<ServerNames>, StartFault> {

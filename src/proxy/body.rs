@@ -11,12 +11,8 @@ use std::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Instant;
 
-use super::{
-    lane::Lane,
-    place::{A_WHILE, Place},
-};
+use super::{lane::Lane, place::Place};
 use crate::{
     access::{Meter, Pending},
     audit::ClosedBy,
@@ -33,8 +29,8 @@ pub(super) fn download(body: Incoming, from: Source, owed: Pending, place: Place
 pub(super) enum Source {
     /// A connection that has to be moved along.
     Lane(Lane),
-    /// All of it had come at that instant.
-    Hand(Instant),
+    /// All of it has come.
+    Hand,
     /// A connection that is moved along elsewhere.
     Elsewhere,
 }
@@ -64,7 +60,6 @@ impl Download {
         }
         match place.leash() {
             Some(leash) if by == ClosedBy::Upstream && leash.holds() => {
-                place.take();
                 tokio::spawn(leash.outlast(owed, place));
             }
             _ => owed.finish(by),
@@ -75,7 +70,7 @@ impl Download {
         let inner = Pin::new(&mut self.inner);
         match &mut self.from {
             Source::Lane(lane) => lane.drive_for(cx, |cx| inner.poll_frame(cx)),
-            Source::Hand(_) | Source::Elsewhere => inner.poll_frame(cx),
+            Source::Hand | Source::Elsewhere => inner.poll_frame(cx),
         }
     }
 }
@@ -92,13 +87,11 @@ impl Body for Download {
             return Poll::Ready(Some(Err(fault.into())));
         }
         // What is at hand already needs no place, unless the caller is slow to take it.
-        if let Source::Hand(since) = this.from
-            && since.elapsed() >= A_WHILE
-        {
+        if matches!(this.from, Source::Hand) && place.is_late() {
             place.take();
             this.from = Source::Elsewhere;
         }
-        if !matches!(this.from, Source::Hand(_))
+        if !matches!(this.from, Source::Hand)
             && let Poll::Ready(by) = Pin::new(place).poll(cx)
         {
             this.finish(by);

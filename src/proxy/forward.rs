@@ -99,7 +99,7 @@ pub(super) async fn forward(
             return Err(Failed::Internal);
         }
     }
-    let (body, leash) = Upload::new(came.body, owed.meter());
+    let (body, leash) = Upload::new(came.body, owed.meter(), upstream.patience);
     place.hold(leash);
     let Some(request) = build(upstream, &line, &ours, came.headers, body) else {
         owed.not_forwarded("it could not be written as it was permitted");

@@ -17,16 +17,13 @@ use hyper::{
     body::Incoming,
     client::conn::http1::{self, Connection, SendRequest},
 };
-use tokio::{
-    task::unconstrained,
-    time::{Instant, sleep},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{task::unconstrained, time::sleep};
 
 use super::{
     body::Source,
     dial::{Dial, Wire},
     place::{Alarm, Place},
+    upload::Grip,
     upstream::{NoAnswer, Outgoing},
 };
 
@@ -111,7 +108,7 @@ impl Lane {
     async fn send(mut self, request: &mut Unsent, place: &mut Place) -> Result<Answered, NoAnswer> {
         let Some(sent) = request.take() else { return Err(NoAnswer::Unreachable("nothing to send".into())) };
         place.lend(self.0.alarm.take());
-        let cut = sent.body().cut();
+        let grip = sent.body().grip();
         let mut answer = pin!(self.0.sender.try_send_request(sent));
         let answered = poll_fn(|cx| {
             if let Poll::Ready(answered) =
@@ -122,7 +119,7 @@ impl Lane {
             Pin::new(&mut *place).poll(cx).map(Err)
         });
         match answered.await {
-            Ok(Ok(response)) => Ok(Answered { response, from: self.rest(cut, place) }),
+            Ok(Ok(response)) => Ok(Answered { response, from: self.rest(grip, place) }),
             Ok(Err(mut fault)) => {
                 *request = fault.take_message();
                 Err(NoAnswer::Broken(fault.into_error().into()))
@@ -154,15 +151,16 @@ impl Lane {
 
     /// Goes home if both messages have ended, though what came may not have been read. A request's body may still be on
     /// its way: whoever passes the answer on reads it no faster than the caller does, and a caller may read nothing
-    /// before all of its body has left. So that has a task of its own, until the body is `cut`.
-    fn rest(self, cut: Option<CancellationToken>, place: &mut Place) -> Source {
+    /// before all of its body has left. So that has a task of its own, which has the body in its `grip` until the last byte
+    /// has left.
+    fn rest(self, grip: Option<Grip>, place: &mut Place) -> Source {
         if self.is_done() {
             self.go_home(place.alarm());
-            return Source::Hand(Instant::now());
+            return Source::Hand;
         }
-        match cut {
-            Some(cut) => {
-                tokio::spawn(async move { cut.run_until_cancelled(self.finish_alone()).await });
+        match grip {
+            Some(grip) => {
+                tokio::spawn(grip.until_cut(self.finish_alone()));
                 Source::Elsewhere
             }
             None => Source::Lane(self),

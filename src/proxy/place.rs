@@ -1,7 +1,7 @@
 //! A response's place among the open streams. What is known to be a stream takes it at once; anything else takes it when
 //! it has been open for a while, so that short requests leave no trace there. Nothing is missed in between: whoever
-//! enters is checked against what has ended meanwhile. Until the upstream answers, its patience is kept here too, with
-//! the same alarm.
+//! enters is checked against what has ended meanwhile. The patience with an upstream that does not answer, or does not take
+//! the rest of a request, is kept here too, with the same alarm.
 
 use std::{
     future::Future,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{upload::Leash, upstream::NoAnswer};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// After which an open response counts as a stream. Together with the registry's own pace well within a second.
-pub(super) const A_WHILE: Duration = Duration::from_millis(400);
+const A_WHILE: Duration = Duration::from_millis(400);
 
 /// Goes off when a place has to be looked at. To set one that there is already costs next to nothing.
 pub(super) type Alarm = Pin<Box<Sleep>>;
@@ -32,6 +32,7 @@ pub(super) struct Place {
     streams: Streams,
     standing: Arc<Standing>,
     request: RequestId,
+    began: Instant,
     alarm: Option<Alarm>,
     patience: Option<Patience>,
     held: Option<Held>,
@@ -57,6 +58,7 @@ impl Place {
             streams: streams.clone(),
             standing: permit.standing(),
             request: permit.request(),
+            began: Instant::now(),
             alarm: None,
             patience: None,
             held: None,
@@ -82,10 +84,28 @@ impl Place {
         self.leash.take()
     }
 
-    /// From now on also ends, by timeout, when nothing has come for `limit` since the last piece that `meter` received.
+    /// Also ends, by timeout, when nothing has come for `limit` since the last piece that `meter` received, until the upstream
+    /// has answered.
     pub(super) fn expect_answer(&mut self, limit: Duration, meter: Arc<Meter>) {
-        let received = meter.received_so_far();
-        self.patience = Some(Patience { limit, until: Instant::now() + limit, meter, received });
+        self.expect_progress(self.began, limit, meter);
+    }
+
+    /// The same from now on, for the rest of what the upstream has answered already.
+    pub(super) fn expect_rest(&mut self, limit: Duration, meter: Arc<Meter>) {
+        self.expect_progress(Instant::now(), limit, meter);
+    }
+
+    fn expect_progress(&mut self, since: Instant, limit: Duration, meter: Arc<Meter>) {
+        let (until, received) = (since + limit, meter.received_so_far());
+        self.patience = Some(Patience { limit, until, meter, received });
+        if self.held.is_some() {
+            self.set_alarm(until);
+        }
+    }
+
+    /// Whether it has been open for a while.
+    pub(super) fn is_late(&self) -> bool {
+        self.began.elapsed() >= A_WHILE
     }
 
     /// The upstream has answered.
@@ -96,7 +116,7 @@ impl Place {
     /// Uses an alarm that somebody else has no more use for.
     pub(super) fn lend(&mut self, alarm: Option<Alarm>) {
         if let (None, None, Some(mut alarm)) = (&self.alarm, &self.held, alarm) {
-            alarm.as_mut().reset(Instant::now() + A_WHILE);
+            alarm.as_mut().reset(self.began + A_WHILE);
             self.alarm = Some(alarm);
         }
     }
@@ -116,13 +136,14 @@ impl Place {
 
     /// Waits until it has been open for a while, or until the alarm that was set then.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.alarm.get_or_insert_with(|| Box::pin(sleep(A_WHILE))).as_mut().poll(cx)
+        let late = self.began + A_WHILE;
+        self.alarm.get_or_insert_with(|| Box::pin(sleep_until(late))).as_mut().poll(cx)
     }
 
     fn set_alarm(&mut self, until: Instant) {
         match &mut self.alarm {
             Some(alarm) => alarm.as_mut().reset(until),
-            None => self.alarm = Some(Box::pin(tokio::time::sleep_until(until))),
+            None => self.alarm = Some(Box::pin(sleep_until(until))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A request's body on its way to the upstream: counted, without trailers, and on a leash, since it can outlast the answer
 //! and then hangs on nothing that the answer hung on. INVARIANT: nothing more of it is taken from the caller once its leash
-//! is gone.
+//! is gone, and a lane waits no longer than the upstream's patience for the rest of it to leave.
 
 use std::{
     future::Future,
@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -32,36 +33,52 @@ pub(super) struct Upload {
 
 /// The body's end of the leash.
 struct Held {
-    cut: CancellationToken,
+    grip: Grip,
     cuts: Pin<Box<WaitForCancellationFutureOwned>>,
     broke_off: Arc<AtomicBool>,
-    _gone: DropGuard,
 }
 
-/// Cuts the body when dropped, unless all of it has been handed over by then.
+/// Held by whoever has some of the body: it has gone when nobody holds this any more.
+#[derive(Clone)]
+pub(super) struct Grip {
+    cut: CancellationToken,
+    _gone: Arc<DropGuard>,
+}
+
+/// Cuts the body when dropped, unless all of it has gone by then.
 pub(super) struct Leash {
     cut: CancellationToken,
     gone: CancellationToken,
+    /// For how long the upstream may take nothing once it has answered.
+    patience: Duration,
     /// Whether it stopped coming before its end.
     broke_off: Arc<AtomicBool>,
 }
 
 impl Upload {
-    /// What came as `inner`, and its leash unless it is empty.
-    pub(super) fn new(inner: RequestBody, meter: Arc<Meter>) -> (Self, Option<Leash>) {
+    /// What came as `inner` for an upstream that may take nothing for as long as `patience`; and its leash unless it is empty.
+    pub(super) fn new(inner: RequestBody, meter: Arc<Meter>, patience: Duration) -> (Self, Option<Leash>) {
         if inner.is_end_stream() {
             return (Self { inner, meter, held: None }, None);
         }
         let (cut, gone) = (CancellationToken::new(), CancellationToken::new());
         let cuts = Box::pin(cut.clone().cancelled_owned());
         let broke_off = Arc::new(AtomicBool::new(false));
-        let held = Held { cut: cut.clone(), cuts, broke_off: Arc::clone(&broke_off), _gone: gone.clone().drop_guard() };
-        (Self { inner, meter, held: Some(held) }, Some(Leash { cut, gone, broke_off }))
+        let grip = Grip { cut: cut.clone(), _gone: Arc::new(gone.clone().drop_guard()) };
+        let held = Held { grip, cuts, broke_off: Arc::clone(&broke_off) };
+        (Self { inner, meter, held: Some(held) }, Some(Leash { cut, gone, patience, broke_off }))
     }
 
-    /// Tells when the leash has gone; none if there is nothing to cut.
-    pub(super) fn cut(&self) -> Option<CancellationToken> {
-        self.held.as_ref().map(|held| held.cut.clone())
+    /// For whoever takes it over; none if there is nothing to cut.
+    pub(super) fn grip(&self) -> Option<Grip> {
+        self.held.as_ref().map(|held| held.grip.clone())
+    }
+}
+
+impl Grip {
+    /// Does `work`, by which the body leaves, until it is done or cut.
+    pub(super) async fn until_cut(self, work: impl Future<Output = ()>) {
+        self.cut.run_until_cancelled(work).await;
     }
 }
 
@@ -71,9 +88,10 @@ impl Leash {
         !self.gone.is_cancelled()
     }
 
-    /// Holds the body, after all of the answer has gone, until it has left or `place` says that it must end. Only then has
-    /// the exchange ended.
-    pub(super) async fn outlast(self, owed: Pending, place: Place) {
+    /// Holds the body, after all of the answer has gone, until it has left, nothing has come for as long as the upstream is
+    /// waited for, or `place` says that it must end. Only then has the exchange ended.
+    pub(super) async fn outlast(self, owed: Pending, mut place: Place) {
+        place.expect_rest(self.patience, owed.meter());
         let by = tokio::select! {
             () = self.gone.cancelled() => match self.broke_off.load(Ordering::Relaxed) {
                 true => ClosedBy::Caller,

@@ -42,7 +42,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// A protected thing, reachable.
 pub struct Upstream {
     pub(super) destination: Destination,
-    /// For how long it may say nothing at all about an ordinary request.
+    /// For how long it may say nothing at all about an ordinary request, and take nothing of what it has answered already.
     pub(super) patience: Duration,
     way: Way,
     upgrades: Dial,
@@ -77,8 +77,8 @@ pub(super) enum NoAnswer {
 
 impl Upstream {
     /// A web app. `host` is what browsers call it, and what it is told; apps build their links from it.
-    pub fn web(target: Target, host: &str) -> Result<Arc<Self>, TargetFault> {
-        Self::new(target, Some(host), Destination::Web, 1, Duration::from_secs(120))
+    pub fn web(target: Target, host: &str, patience: Duration) -> Result<Arc<Self>, TargetFault> {
+        Self::new(target, Some(host), Destination::Web, 1, patience)
     }
 
     /// A cluster. An API server answers ordinary requests within 60 seconds by itself.

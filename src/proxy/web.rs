@@ -4,7 +4,7 @@
 //! ways and changes that another site's page asks for; then whoever has no app session is sent to the portal (or told
 //! so, if nobody is looking); then the gate is asked.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use hyper::body::Body as _;
@@ -66,8 +66,13 @@ struct Arrived {
 }
 
 impl WebDoor {
-    /// The door to `app`.
-    pub fn new(app: &config::App, portal: &Portal, rooms: Rooms) -> Result<Arc<Self>, TargetFault> {
+    /// The door to `app`, which may keep everybody waiting for as long as `patience`.
+    pub fn new(
+        app: &config::App,
+        portal: &Portal,
+        rooms: Rooms,
+        patience: Duration,
+    ) -> Result<Arc<Self>, TargetFault> {
         let host = app.host.to_string();
         let origin = app.origin(portal);
         let proto = if origin.starts_with("http:") { "http" } else { "https" };
@@ -81,7 +86,7 @@ impl WebDoor {
             portal: portal.url.origin().ascii_serialization(),
             ids: Ids::new(Arc::clone(&rooms.entropy)),
             rooms,
-            upstream: Upstream::web(Target::of_app(app)?, &host)?,
+            upstream: Upstream::web(Target::of_app(app)?, &host, patience)?,
             told: Told::new(front, if app.forward_identity { Names::Told } else { Names::Withheld }),
         }))
     }

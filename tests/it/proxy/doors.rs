@@ -1,6 +1,6 @@
 //! The real doors behind the real listener, over a court of a test's own, before an upstream that writes down what arrives.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -75,6 +75,11 @@ pub struct Wiki {
 
 impl Wiki {
     pub async fn at(upstream: SocketAddr, rules: &str) -> Self {
+        Self::waiting(Duration::from_secs(120), upstream, rules).await
+    }
+
+    /// Where the app may keep everybody waiting only for so long.
+    pub async fn waiting(patience: Duration, upstream: SocketAddr, rules: &str) -> Self {
         let court = Court::under(rules).await;
         let app = config::App {
             name: "wiki".parse().unwrap(),
@@ -89,7 +94,7 @@ impl Wiki {
         let cookie = hash(COOKIE.as_bytes());
         app_session::insert(&court.db.pool, id, &cookie, caller.login, &app.name, now).await.unwrap();
         let rooms = rooms(&court, None);
-        let door = WebDoor::new(&app, &portal(), rooms.clone()).unwrap();
+        let door = WebDoor::new(&app, &portal(), rooms.clone(), patience).unwrap();
         let front = listen("wiki.test", door.service(), None).await;
         Self { court, rooms, caller, front }
     }

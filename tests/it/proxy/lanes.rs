@@ -1,13 +1,17 @@
 //! Connections to an app, kept open: one request after the other, and never a byte of one for another.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bailiwick::{
     audit::{ClosedBy, Event},
-    model::Clock as _,
+    model::{Clock as _, RequestId},
     store::{feed::RevokedKind, revocation::revoke},
 };
 use tokio::{
@@ -20,7 +24,7 @@ use tokio::{
 use super::{
     doors::{ORIGIN, Wiki},
     web::ALL,
-    wire::{Recorder, SOON, answering_at_once, read_request, read_until, reply, status},
+    wire::{Arrived, Recorder, SOON, answering_at_once, read_request, read_until, reply, status},
 };
 use crate::support::eventually;
 
@@ -179,7 +183,7 @@ async fn a_connection_that_its_upstream_has_closed_is_not_kept() {
     .await;
     let wiki = Wiki::at(upstream.address, ALL).await;
     assert_eq!(status(&wiki.ask("GET /", "", "").await), 200);
-    let wait = std::time::Duration::from_secs(60);
+    let wait = Duration::from_secs(60);
     let asked_more = tokio::time::timeout(wait, told.recv()).await.expect("the connection is closed");
     assert_eq!(asked_more, Some(false));
 }
@@ -257,8 +261,69 @@ async fn a_body_that_outlasts_its_answer_ends_with_its_login() {
     assert_eq!((received, closed_by), (6, ClosedBy::Revocation));
 }
 
+#[tokio::test]
+async fn a_body_of_which_an_app_that_has_answered_takes_nothing_is_given_up() {
+    let (address, mut told) = never_reading().await;
+    let wiki = Wiki::waiting(Duration::from_secs(1), address, ALL).await;
+    // First more than there is room for on the way, then what all has left the caller but not the broker.
+    let (room, _) = given_up(&wiki, &mut told, 1 << 30).await;
+    let length = room - KEPT_BY_HYPER / 2;
+    let (received, taken) = given_up(&wiki, &mut told, length).await;
+    assert_eq!(received, length);
+    assert!(taken < length, "the rest never left the broker");
+}
+
+/// As much of a body as hyper keeps that cannot leave.
+const KEPT_BY_HYPER: u64 = 400_000;
+
+/// Sends a body of so many bytes to an app that never reads it: how many left the caller, and how many the broker.
+async fn given_up(wiki: &Wiki, told: &mut mpsc::UnboundedReceiver<Unread>, length: u64) -> (u64, u64) {
+    let mut stream = answered_early(wiki, length).await;
+    let sending = tokio::spawn(async move {
+        let piece = vec![b'x'; 1 << 16];
+        let mut left = length;
+        while left > 0 {
+            let next = left.min(1 << 16);
+            let Ok(()) = stream.write_all(&piece[..next as usize]).await else { return };
+            left -= next;
+        }
+        std::future::pending::<()>().await;
+    });
+    let Unread { request, mut wire } = told.recv().await.unwrap();
+    let entry = wiki.court.entry(request, |event| matches!(event, Event::Outcome { .. })).await;
+    let Event::Outcome { received, sent, closed_by, .. } = entry.event else { unreachable!() };
+    assert_eq!((sent, closed_by), (5, ClosedBy::Timeout));
+    let mut taken = Vec::new();
+    let ended = timeout(SOON, wire.read_to_end(&mut taken)).await;
+    let _ = ended.expect("the connection is closed");
+    sending.abort();
+    (received, taken.len() as u64)
+}
+
+/// A request of which only the head was read.
+struct Unread {
+    request: RequestId,
+    wire: TcpStream,
+}
+
+/// An app that has said all when it has read a request's head, and reads nothing more.
+async fn never_reading() -> (SocketAddr, mpsc::UnboundedReceiver<Unread>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut wire, _)) = socket.accept().await {
+            let head = read_until(&mut wire, "\r\n\r\n").await;
+            wire.write_all(KEPT.as_bytes()).await.unwrap();
+            let request = Arrived { head, body: Vec::new() }.request();
+            tell.send(Unread { request, wire }).unwrap();
+        }
+    });
+    (address, told)
+}
+
 /// A request that has its whole answer, and whose body of so many bytes is still to come.
-async fn answered_early(wiki: &Wiki, length: usize) -> TcpStream {
+async fn answered_early(wiki: &Wiki, length: u64) -> TcpStream {
     let fields = format!("Origin: {ORIGIN}\r\nContent-Length: {length}\r\n");
     let mut stream = wiki.open("POST /early", &fields).await;
     read_until(&mut stream, "hello").await;
