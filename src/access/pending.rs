@@ -95,7 +95,7 @@ impl Pending {
 
     /// The work has ended, and by whom. Counts as sent.
     pub fn finish(mut self, closed_by: ClosedBy) {
-        self.pay(self.outcome(closed_by));
+        self.ended(closed_by);
     }
 
     /// For what the broker answers itself: a page, a certificate. It was done, with this status.
@@ -106,27 +106,33 @@ impl Pending {
 
     /// Nothing left the broker.
     pub fn not_forwarded(mut self, why: &str) {
-        self.pay(Event::NotForwarded { why: why.to_owned() });
+        self.not_done(why);
     }
 
-    fn outcome(&self, closed_by: ClosedBy) -> Event {
+    fn not_done(&mut self, why: &str) {
+        self.pay(Event::NotForwarded { why: why.to_owned() }, self.debt.clock.now());
+    }
+
+    fn ended(&mut self, closed_by: ClosedBy) {
+        let now = self.debt.clock.now();
         let status = self.meter.status.load(Ordering::Relaxed);
-        let elapsed = self.debt.clock.now().since(self.debt.since);
-        Event::Outcome {
+        let elapsed = now.since(self.debt.since);
+        let outcome = Event::Outcome {
             status: (status != 0).then_some(status),
             received: self.meter.received.load(Ordering::Relaxed),
             sent: self.meter.sent.load(Ordering::Relaxed),
             duration: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             closed_by,
-        }
+        };
+        self.pay(outcome, now);
     }
 
-    fn pay(&mut self, event: Event) {
+    fn pay(&mut self, event: Event, now: Timestamp) {
         self.stage = Stage::Paid;
         self.debt.log.note(Draft {
             caller: Some(self.standing.caller.clone()),
             event,
-            happened_at: self.debt.clock.now(),
+            happened_at: now,
             request: Some(self.debt.request),
         });
     }
@@ -136,9 +142,9 @@ impl Drop for Pending {
     fn drop(&mut self) {
         match self.stage {
             Stage::Paid => {}
-            Stage::Unsent => self.pay(Event::NotForwarded { why: "dropped".to_owned() }),
-            Stage::Sent if std::thread::panicking() => self.pay(self.outcome(ClosedBy::Broker)),
-            Stage::Sent => self.pay(self.outcome(ClosedBy::Caller)),
+            Stage::Unsent => self.not_done("dropped"),
+            Stage::Sent if std::thread::panicking() => self.ended(ClosedBy::Broker),
+            Stage::Sent => self.ended(ClosedBy::Caller),
         }
     }
 }

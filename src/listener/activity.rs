@@ -146,7 +146,9 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.with(|state| {
             state.open = state.open.saturating_sub(1);
-            state.idle_since = Instant::now();
+            if state.open == 0 {
+                state.idle_since = Instant::now();
+            }
         });
     }
 }

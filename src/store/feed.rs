@@ -118,8 +118,8 @@ impl Feed {
     /// they are and hang on, has moved. INVARIANT: whatever is committed after such a reading is given a later position
     /// than any that was known before it, so it is found here however late the rows were put away.
     pub fn holds(&self, noted: &Noted, targets: &[Uuid]) -> bool {
-        let seen = self.seen();
-        if seen.at.elapsed() >= self.0.stale_after || noted.at.elapsed() >= NOTED_FOR {
+        let (seen, now) = (self.seen(), Instant::now());
+        if now.duration_since(seen.at) >= self.0.stale_after || now.duration_since(noted.at) >= NOTED_FOR {
             return false;
         }
         let moved = |target| seen.moved.get(target).is_some_and(|(position, _)| *position > noted.position);
