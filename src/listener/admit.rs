@@ -191,7 +191,7 @@ mod tests {
 
     fn ask(request: http::request::Builder, name: Option<&str>) -> u16 {
         let mut table = HostTable::default();
-        let service = Service::from_fn(|_| async { Response::new(super::super::empty()) });
+        let service = Service::from_fn(|_, _| async { Response::new(super::super::empty()) });
         table.insert("a.test", service.clone()).unwrap();
         table.insert("b.test", service).unwrap();
         let request = request.body(()).unwrap();

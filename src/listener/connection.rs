@@ -172,10 +172,8 @@ async fn answer(
     let mut response = match (service, &address) {
         (Ok(service), Ok(address)) => {
             peer.address = *address;
-            let (mut parts, body) = request.into_parts();
-            parts.extensions.insert(peer);
-            let body = Timed::new(body, shared.limits.body, Arc::clone(&finished));
-            service.answer(Request::from_parts(parts, RequestBody::new(body, busy))).await
+            let timed = |body| Timed::new(body, shared.limits.body, Arc::clone(&finished));
+            service.answer(peer, request.map(|body| RequestBody::new(timed(body), busy))).await
         }
         (Err(turned), _) => {
             tell(Away { check: turned.check(), why: turned.1 });

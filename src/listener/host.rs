@@ -8,16 +8,16 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use super::{BoxError, ListenerFault, RequestBody, ResponseBody};
+use super::{BoxError, ListenerFault, Peer, RequestBody, ResponseBody};
 
 type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
 
 /// Something that answers requests; it cannot fail, only answer badly.
 #[derive(Clone)]
-pub struct Service(Arc<dyn Fn(Request<RequestBody>) -> Answer + Send + Sync>);
+pub struct Service(Arc<dyn Fn(Peer, Request<RequestBody>) -> Answer + Send + Sync>);
 
 impl Service {
-    /// From a tower service: an axum router, for one.
+    /// From a tower service: an axum router, for one. It finds the [`Peer`] among a request's extensions.
     pub fn new<S, B>(service: S) -> Self
     where
         S: tower::Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
@@ -29,7 +29,8 @@ impl Service {
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::from_fn(move |request| {
+        Self::from_fn(move |peer, mut request| {
+            request.extensions_mut().insert(peer);
             let service = service.clone();
             async move {
                 let Ok(response) = service.oneshot(request).await;
@@ -41,15 +42,15 @@ impl Service {
     /// From an async function.
     pub fn from_fn<F, R>(answer: F) -> Self
     where
-        F: Fn(Request<RequestBody>) -> R + Send + Sync + 'static,
+        F: Fn(Peer, Request<RequestBody>) -> R + Send + Sync + 'static,
         R: Future<Output = Response<ResponseBody>> + Send + 'static,
     {
-        Self(Arc::new(move |request| Box::pin(answer(request))))
+        Self(Arc::new(move |peer, request| Box::pin(answer(peer, request))))
     }
 
-    /// Answers one request.
-    pub fn answer(&self, request: Request<RequestBody>) -> Answer {
-        (self.0)(request)
+    /// Answers one request of `peer`.
+    pub fn answer(&self, peer: Peer, request: Request<RequestBody>) -> Answer {
+        (self.0)(peer, request)
     }
 }
 
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn one_host_has_one_service() {
-        let nobody = || Service::from_fn(|_| async { Response::new(super::super::empty()) });
+        let nobody = || Service::from_fn(|_, _| async { Response::new(super::super::empty()) });
         let mut table = HostTable::default();
         assert!(table.insert("a.test:80", nobody()).is_ok());
         assert!(matches!(table.insert("A.test", nobody()), Err(ListenerFault::DuplicateHost(_))));

@@ -33,7 +33,7 @@ pub use host::{HostTable, Service, canonical_host};
 pub use status::{Readiness, StatusListener};
 pub use tls::{ServerKey, ServerNames, TlsFault, server_config};
 
-/// Where a request came from, as an extension of every request that reaches a service. Cheap to clone.
+/// Where a request came from: every service is told with every request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The client's address, after listed proxies.

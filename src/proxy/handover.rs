@@ -11,13 +11,13 @@ use http::{Response, StatusCode, header, request::Parts};
 use super::{
     answer::{plain, see_other},
     cookies,
-    web::WebDoor,
+    web::{Arrived, WebDoor},
 };
 use crate::{
     audit::{ChangeFault, Draft, Event, SignInStep},
     identity::{Denial, IdentityFault, NotPresented},
-    listener::{Peer, ResponseBody},
-    model::{Caller, CanonicalPath, Method, Presented, RequestId},
+    listener::ResponseBody,
+    model::{Caller, CanonicalPath, Method, Presented},
     store::{
         app_session,
         revocation::{self, RevokedKind},
@@ -42,40 +42,32 @@ pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
 }
 
 /// Answers what is ours on an app's host.
-pub(super) async fn reserved(
-    door: &WebDoor,
-    parts: &Parts,
-    method: Method,
-    path: &CanonicalPath,
-    request: RequestId,
-) -> Response<ResponseBody> {
-    let name = path.as_str().strip_prefix(OURS).unwrap_or_default();
+pub(super) async fn reserved(door: &WebDoor, parts: &Parts, arrived: &Arrived) -> Response<ResponseBody> {
+    let name = arrived.path.as_str().strip_prefix(OURS).unwrap_or_default();
     let refuse = |check, status, text: &'static str| {
-        if let Some(peer) = parts.extensions.get::<Peer>() {
-            door.note(None, check, text, peer.address, request);
-        }
+        door.note(None, check, text, arrived.address, arrived.request);
         plain(status, text)
     };
-    match (name, method) {
-        ("handover", Method::Get) => finish(door, parts, request).await,
-        ("sign-out", Method::Post) => sign_out(door, parts).await,
+    match (name, arrived.method) {
+        ("handover", Method::Get) => finish(door, parts, arrived).await,
+        ("sign-out", Method::Post) => sign_out(door, parts, arrived.address).await,
         ("handover" | "sign-out", _) => refuse("method", StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed."),
         _ => refuse("address", StatusCode::NOT_FOUND, "There is nothing here."),
     }
 }
 
 /// Back from the portal: the code for a cookie of the app's own.
-async fn finish(door: &WebDoor, parts: &Parts, request: RequestId) -> Response<ResponseBody> {
+async fn finish(door: &WebDoor, parts: &Parts, arrived: &Arrived) -> Response<ResponseBody> {
     const AGAIN: &str = "This sign-in has expired, or began in another browser or tab. Open the app again.";
-    let Some(peer) = parts.extensions.get::<Peer>() else { return plain(StatusCode::BAD_REQUEST, AGAIN) };
+    let &Arrived { request, address, .. } = arrived;
     let query = parts.uri.query().unwrap_or_default();
     let code = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "code").map(|(_, code)| code);
     let (Some(code), Some(nonce)) = (code, cookies::one(&parts.headers, cookies::NONCE)) else {
-        door.note(None, "handover", "the code, or the browser's own half of it, is missing", peer.address, request);
+        door.note(None, "handover", "the code, or the browser's own half of it, is missing", address, request);
         return plain(StatusCode::BAD_REQUEST, AGAIN);
     };
     let redeemed = match door.rooms.handovers.redeem(&door.app, &code, nonce).await {
-        Ok(cookie) => arrived(door, &cookie.value, peer.address).await.map(|()| cookie),
+        Ok(cookie) => record(door, &cookie.value, address).await.map(|()| cookie),
         Err(fault) => Err(fault),
     };
     match redeemed {
@@ -88,12 +80,12 @@ async fn finish(door: &WebDoor, parts: &Parts, request: RequestId) -> Response<R
             response
         }
         Err(fault @ (IdentityFault::Denied(_) | IdentityFault::BadRequest(_))) => {
-            door.note(None, "handover", &fault.to_string(), peer.address, request);
+            door.note(None, "handover", &fault.to_string(), address, request);
             plain(StatusCode::BAD_REQUEST, AGAIN)
         }
         Err(fault) => {
             tracing::error!(%fault, app = %door.app, "a hand-over failed");
-            door.note(None, "unavailable", "the hand-over could not be looked up or recorded", peer.address, request);
+            door.note(None, "unavailable", "the hand-over could not be looked up or recorded", address, request);
             plain(StatusCode::SERVICE_UNAVAILABLE, "Sign-in is not possible just now. Try again in a moment.")
         }
     }
@@ -101,7 +93,7 @@ async fn finish(door: &WebDoor, parts: &Parts, request: RequestId) -> Response<R
 
 /// Records that the login has come to the app. Without the entry the browser is not given its cookie, and nobody else
 /// knows the value.
-async fn arrived(door: &WebDoor, cookie: &str, address: IpAddr) -> Result<(), IdentityFault> {
+async fn record(door: &WebDoor, cookie: &str, address: IpAddr) -> Result<(), IdentityFault> {
     let caller = door.rooms.callers.from_app_cookie(cookie, &door.app, address).await;
     let caller = caller.map_err(|why| match why {
         NotPresented::Unavailable(fault) => IdentityFault::Store(fault),
@@ -112,10 +104,9 @@ async fn arrived(door: &WebDoor, cookie: &str, address: IpAddr) -> Result<(), Id
 }
 
 /// Leaves the app. The origin was checked with everything that changes anything.
-async fn sign_out(door: &WebDoor, parts: &Parts) -> Response<ResponseBody> {
+async fn sign_out(door: &WebDoor, parts: &Parts, address: IpAddr) -> Response<ResponseBody> {
     let mut response = see_other(&format!("{}/", door.portal));
-    let address = parts.extensions.get::<Peer>().map(|peer| peer.address);
-    if let (Some(cookie), Some(address)) = (cookies::one(&parts.headers, cookies::APP_SESSION), address)
+    if let Some(cookie) = cookies::one(&parts.headers, cookies::APP_SESSION)
         && let Ok(caller) = door.rooms.callers.from_app_cookie(cookie, &door.app, address).await
         && let Err(fault) = end(door, &caller).await
     {

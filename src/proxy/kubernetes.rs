@@ -59,17 +59,14 @@ impl KubernetesDoor {
     /// As a service for the host table.
     pub fn service(self: &Arc<Self>) -> Service {
         let door = Arc::clone(self);
-        Service::from_fn(move |request| Arc::clone(&door).answer(request))
+        Service::from_fn(move |peer, request| Arc::clone(&door).answer(peer, request))
     }
 
-    async fn answer(self: Arc<Self>, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+    async fn answer(self: Arc<Self>, peer: Peer, mut request: Request<RequestBody>) -> Response<ResponseBody> {
         let id = self.ids.draw();
         let connection = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
         let (parts, body) = request.into_parts();
-        let Some(peer) = parts.extensions.get::<Peer>() else {
-            return status(Reason::InternalError, "no peer", Some(id));
-        };
-        let caller = match self.caller(peer).await {
+        let caller = match self.caller(&peer).await {
             Ok(caller) => caller,
             Err(why) => return self.nobody(&why, peer.address, id),
         };

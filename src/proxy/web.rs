@@ -30,7 +30,7 @@ use crate::{
     audit::{Asker, Refused, summary},
     config::{self, Portal},
     identity::NotPresented,
-    listener::{Peer, RequestBody, ResponseBody, Service},
+    listener::{RequestBody, ResponseBody, Service},
     model::{Action, AppName, Caller, CanonicalPath, Method, RequestId, Upgrade, WebRequest},
 };
 
@@ -55,11 +55,11 @@ struct Unfit {
 }
 
 /// A request that has passed the first checks.
-struct Arrived {
-    request: RequestId,
-    address: IpAddr,
-    method: Method,
-    path: CanonicalPath,
+pub(super) struct Arrived {
+    pub(super) request: RequestId,
+    pub(super) address: IpAddr,
+    pub(super) method: Method,
+    pub(super) path: CanonicalPath,
     query: Option<String>,
     upgrade: Upgrade,
     kind: Kind,
@@ -67,12 +67,7 @@ struct Arrived {
 
 impl WebDoor {
     /// The door to `app`, which may keep everybody waiting for as long as `patience`.
-    pub fn new(
-        app: &config::App,
-        portal: &Portal,
-        rooms: Rooms,
-        patience: Duration,
-    ) -> Result<Arc<Self>, TargetFault> {
+    pub fn new(app: &config::App, portal: &Portal, rooms: Rooms, patience: Duration) -> Result<Arc<Self>, TargetFault> {
         let host = app.host.to_string();
         let origin = app.origin(portal);
         let proto = if origin.starts_with("http:") { "http" } else { "https" };
@@ -94,23 +89,19 @@ impl WebDoor {
     /// As a service for the host table.
     pub fn service(self: &Arc<Self>) -> Service {
         let door = Arc::clone(self);
-        Service::from_fn(move |request| Arc::clone(&door).answer(request))
+        Service::from_fn(move |peer, request| Arc::clone(&door).answer(peer.address, request))
     }
 
-    async fn answer(self: Arc<Self>, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+    async fn answer(self: Arc<Self>, address: IpAddr, mut request: Request<RequestBody>) -> Response<ResponseBody> {
         let connection = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
         let (parts, body) = request.into_parts();
         let id = self.ids.draw();
-        let Some(peer) = parts.extensions.get::<Peer>() else {
-            return problem(StatusCode::INTERNAL_SERVER_ERROR, "no peer", Some(id), None);
-        };
-        let address = peer.address;
         let arrived = match self.first_checks(&parts, &body, id, address) {
             Ok(arrived) => arrived,
             Err(unfit) => return Box::pin(self.unfit(unfit, &parts.headers, id, address)).await,
         };
         if handover::is_reserved(&arrived.path) {
-            return Box::pin(handover::reserved(&self, &parts, arrived.method, &arrived.path, id)).await;
+            return Box::pin(handover::reserved(&self, &parts, &arrived)).await;
         }
         let caller = match self.caller(&parts.headers, arrived.address).await {
             Ok(caller) => caller,

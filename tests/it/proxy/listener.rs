@@ -25,12 +25,11 @@ struct Front {
 
 async fn front(limits: Limits, trust: Trust) -> Front {
     let (said, got) = unbounded_channel();
-    let service = Service::from_fn(move |request: Request<_>| {
+    let service = Service::from_fn(move |peer: Peer, request: Request<_>| {
         let said = said.clone();
         async move {
             let (parts, body): (http::request::Parts, bailiwick::listener::RequestBody) = request.into_parts();
-            let address = parts.extensions.get::<Peer>().unwrap().address;
-            let line = format!("{} {} {address}", parts.method, parts.uri.path());
+            let line = format!("{} {} {}", parts.method, parts.uri.path(), peer.address);
             if parts.uri.path() == "/unread" {
                 said.send(line).unwrap();
                 return Response::builder().status(403).body(full("no")).unwrap();

@@ -36,9 +36,8 @@ async fn front() -> Front {
     let shown = ServerKey { chain: vec![pair.certificate], key: pair.key };
     let mut names = ServerNames::new(server_config(&shown, None).unwrap());
     names.insert("cluster.test", server_config(&shown, Some(&[internal.certificate()])).unwrap()).unwrap();
-    let service = Service::from_fn(|request: Request<_>| async move {
+    let service = Service::from_fn(|peer: Peer, request: Request<_>| async move {
         let _: &bailiwick::listener::RequestBody = request.body();
-        let peer = request.extensions().get::<Peer>().unwrap();
         Response::new(full(format!("certificate={} secure={}.", peer.certificate.is_some(), peer.secure)))
     });
     let mut table = HostTable::default();
