@@ -70,7 +70,8 @@ pub(super) struct ObjectPieces<'l> {
     /// All members that come before the object's name, from the brace on.
     pub(super) front: &'l [u8],
     pub(super) name: &'l [u8],
-    /// Those between name and path.
+    pub(super) namespace: &'l [u8],
+    /// Those between namespace and path.
     pub(super) middle: &'l [u8],
     pub(super) path: &'l [u8],
     pub(super) upgrade: &'l [u8],
@@ -170,9 +171,10 @@ impl<'l> ObjectPieces<'l> {
         let (between, mut rest) = (&*BETWEEN, Rest(action));
         let front = rest.until(&between.name)?;
         let name = rest.until(&between.namespace)?;
+        let namespace = rest.until(&between.resource)?;
         let middle = rest.until(&between.path)?;
         let path = rest.until(&between.upgrade)?;
-        Some(Self { front, name, middle, path, upgrade: rest.0.strip_suffix(b"}")? })
+        Some(Self { front, name, namespace, middle, path, upgrade: rest.0.strip_suffix(b"}")? })
     }
 }
 
@@ -245,6 +247,7 @@ between! {
     scope r#","scope":"#;
     name r#","name":"#;
     namespace r#","namespace":"#;
+    resource r#","resource":"#;
     path r#","path":"#;
     upgrade r#","upgrade":"#;
     context r#","context":"#;

@@ -45,7 +45,7 @@ struct Callers {
 #[derive(Debug)]
 pub(super) enum Target<'r> {
     /// A summary: these texts, one after the other.
-    Joined(&'r str, Cow<'r, str>, &'r str),
+    Joined(&'r str, Cow<'r, str>, &'r str, Cow<'r, str>),
     /// The column itself.
     Whole(String),
 }
@@ -53,16 +53,16 @@ pub(super) enum Target<'r> {
 impl Target<'_> {
     /// Whether `column` says the same.
     pub(super) fn is(&self, column: &[u8]) -> bool {
-        let Self::Joined(before, middle, after) = self else { return self.column().as_bytes() == column };
-        let rest = column.strip_prefix(before.as_bytes()).and_then(|rest| rest.strip_prefix(middle.as_bytes()));
-        let is_joined = rest.is_some_and(|rest| rest == after.as_bytes());
+        let Self::Joined(one, two, three, four) = self else { return self.column().as_bytes() == column };
+        let rest = [*one, two, three].into_iter().try_fold(column, |rest, part| rest.strip_prefix(part.as_bytes()));
+        let is_joined = rest == Some(four.as_bytes());
         is_joined && is_stored_as_it_is(column) || self.column().as_bytes() == column
     }
 
     /// What stands in the column.
     pub(super) fn column(&self) -> Cow<'_, str> {
         match self {
-            Self::Joined(before, middle, after) => storable(format!("{before}{middle}{after}")).into(),
+            Self::Joined(one, two, three, four) => storable(format!("{one}{two}{three}{four}")).into(),
             Self::Whole(column) => column.into(),
         }
     }
@@ -128,26 +128,37 @@ impl Recall {
         }
         if let Some(object) = ObjectPieces::of(action)
             && let Some(name) = text(object.name).filter(|name| !name.is_empty())
+            && let Some(namespace) = text(object.namespace)
         {
-            return self.object(&object, name);
+            return self.object(&object, name, namespace);
         }
         let summary = self.actions.read(action, || Some(summary(&from_canonical::<Action>(action).ok()?)))?;
-        Some(Target::Joined(summary, Cow::Borrowed(""), ""))
+        Some(Target::Joined(summary, Cow::Borrowed(""), "", Cow::Borrowed("")))
     }
 
-    /// A request about an object is read with another name and path, the name a byte that shows its place in the summary.
-    fn object<'r>(&'r mut self, object: &ObjectPieces<'r>, name: Cow<'r, str>) -> Option<Target<'r>> {
+    /// A request about an object is read with another name, namespace and path, the first two bytes that show their places
+    /// in the summary.
+    fn object<'r>(
+        &'r mut self,
+        object: &ObjectPieces<'r>,
+        name: Cow<'r, str>,
+        namespace: Cow<'r, str>,
+    ) -> Option<Target<'r>> {
         let ObjectPieces { front, middle, path, upgrade, .. } = object;
         text(path)?;
-        let parts =
-            [front, br#","name":"\u0001","namespace":"#.as_slice(), middle, br#","path":"","upgrade":"#, upgrade];
-        let (before, after) = self.objects.read_parts(&parts, || {
+        let (named, end) = match &*namespace {
+            "" => (br#","name":"\u0001","namespace":"","resource":"#.as_slice(), ""),
+            _ => (br#","name":"\u0001","namespace":"\u0002","resource":"#.as_slice(), "\u{2}"),
+        };
+        let parts = [front, named, middle, br#","path":"","upgrade":"#, upgrade];
+        let (before, between) = self.objects.read_parts(&parts, || {
             let whole = [&parts.concat(), b"}".as_slice()].concat();
             let summary = summary(&from_canonical::<Action>(&whole).ok()?);
-            let (before, after) = summary.split_once('\u{1}').filter(|(_, after)| !after.contains('\u{1}'))?;
-            Some((before.to_owned(), after.to_owned()))
+            let (before, rest) = summary.split_once('\u{1}')?;
+            let between = rest.strip_suffix(end).filter(|between| !between.contains(['\u{1}', '\u{2}']))?;
+            Some((before.to_owned(), between.to_owned()))
         })?;
-        Some(Target::Joined(before, name, after))
+        Some(Target::Joined(before, name, between, namespace))
     }
 
     /// A request to an app is read with another path: the members of a request do not depend on each other either.
@@ -158,8 +169,11 @@ impl Recall {
             let whole = [&parts.concat(), b"}".as_slice()].concat();
             Some(summary(&from_canonical::<Action>(&whole).ok()?).strip_suffix('/')?.to_owned())
         })?;
-        let path = self.paths.read(path, || Some(CanonicalPath::parse(&text(path)?).ok()?.into()))?;
-        Some(Target::Joined(app, Cow::Borrowed(path), ""))
+        let path = match simple_path(path) {
+            Some(path) => path,
+            None => self.paths.read(path, || Some(CanonicalPath::parse(&text(path)?).ok()?.into()))?,
+        };
+        Some(Target::Joined(app, Cow::Borrowed(path), "", Cow::Borrowed("")))
     }
 
     /// A context is read with other numbers in it: they are integers of 64 bits, whatever stands beside them.
@@ -204,6 +218,14 @@ fn text(piece: &[u8]) -> Option<Cow<'_, str>> {
         inner if inner.iter().all(stands_for_itself) => str::from_utf8(inner).ok().map(Cow::Borrowed),
         _ => from_canonical::<String>(piece).ok().map(Cow::Owned),
     }
+}
+
+/// A path that is canonical at sight: segments of letters, digits and hyphens alone.
+fn simple_path(piece: &[u8]) -> Option<&str> {
+    let path = quoted(piece).filter(|path| path.starts_with(b"/") && path.len() <= CanonicalPath::LONGEST)?;
+    let is_simple = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/');
+    let has_empty_segment = path.array_windows().any(|pair| pair == b"//");
+    if has_empty_segment || !path.iter().all(is_simple) { None } else { str::from_utf8(path).ok() }
 }
 
 /// An integer in its one spelling.

@@ -9,10 +9,15 @@ use crate::{
 
 const LEAVES: &str = include_str!("../../../tests/it/golden/leaves.txt");
 
-/// Golden leaves, and the same with a name where an object has none.
+/// Golden leaves, and the same with a name where an object has none, in other namespaces.
 fn leaves() -> Vec<Vec<u8>> {
     let lines = LEAVES.lines().filter(|line| line.starts_with('{'));
-    let bodies = lines.flat_map(|line| [line.to_owned(), line.replace(r#""name":"","#, r#""name":"a\u0001é","#)]);
+    let bodies = lines.flat_map(|line| {
+        let named = line.replace(r#""name":"","#, r#""name":"a\u0001\u0002é","#);
+        let in_namespace = |namespace| named.replace(r#""namespace":"default","#, namespace);
+        let elsewhere = [r#""namespace":"","#, r#""namespace":"\u0002a\u0001","#].map(in_namespace);
+        [line.to_owned(), named].into_iter().chain(elsewhere)
+    });
     bodies.map(|body| [b"\x01", body.as_bytes()].concat()).collect()
 }
 
@@ -45,7 +50,7 @@ fn what_is_recalled_is_what_the_full_reading_says() {
 }
 
 /// What a forger may put in the place of a few bytes: other digits and letters, other spellings of the same, other JSON.
-const FORGED: [&[u8]; 24] = [
+const FORGED: [&[u8]; 26] = [
     b"",
     b" ",
     b"\"",
@@ -65,6 +70,8 @@ const FORGED: [&[u8]; 24] = [
     b"a",
     b"\\u0061",
     b"\\/",
+    b"//",
+    b"/..",
     b",\"event\":",
     b",\"time\":0",
     b"}",
@@ -114,7 +121,7 @@ fn what_the_full_reading_takes_is_recalled_as_well() {
 #[test]
 fn a_target_that_is_not_stored_as_it_is_is_not_found_as_it_is() {
     for name in ["\0", "\u{1b}[2J", "\u{202e}sdop", &"x".repeat(501)] {
-        let target = Target::Joined("get pods ", Cow::Borrowed(name), " in demo");
+        let target = Target::Joined("get pods ", Cow::Borrowed(name), " in demo", Cow::Borrowed(""));
         assert!(target.is(target.column().as_bytes()), "{name:?}");
         assert!(!target.is(format!("get pods {name} in demo").as_bytes()), "{name:?}");
     }
