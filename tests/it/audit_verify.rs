@@ -3,7 +3,7 @@
 
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use bailiwick::{
     audit::verify::{Anchors, Report, Trust, database as verify},
@@ -15,7 +15,7 @@ use crate::support::{
     TestDb,
     audit::{decision, log, signer},
     database, eventually,
-    ledger::filled,
+    ledger::{filled, tamper},
 };
 
 #[tokio::test]
@@ -62,6 +62,27 @@ async fn a_log_that_grows_meanwhile_is_sound() {
     writing.await.unwrap();
 }
 
+#[tokio::test]
+async fn a_server_that_lags_behind_is_not_read() {
+    let db = filled(600).await;
+    let behind = db.copy().await;
+    tamper(&behind, "delete from entry where leaf_index >= 258; delete from head where size > 258").await;
+    let lagging = behind.another_pool("bailiwick_auditor");
+    let more = ready(vec![lagging.acquire().await.unwrap().detach()]);
+    let mut connection = db.owner.acquire().await.unwrap();
+    let report = verify(&mut connection, more, &anchors(), |_, _| {}).await.unwrap();
+    assert!(report.is_sound() && report.entries == 600, "{:?}", report.broken);
+}
+
+#[tokio::test]
+async fn further_connections_are_opened_only_for_entries_that_are_there() {
+    let db = database().await;
+    let (_log, _tasks) = log(&db.pool).await;
+    let mut connection = db.owner.acquire().await.unwrap();
+    let more = async { panic!("there is nothing to read") };
+    assert!(verify(&mut connection, more, &anchors(), |_, _| {}).await.unwrap().is_sound());
+}
+
 fn anchors() -> Anchors {
     Anchors { keys: vec![signer().verifier().clone()], ..Anchors::default() }
 }
@@ -73,7 +94,7 @@ async fn verified(db: &TestDb, anchors: &Anchors) -> Report {
     for _ in 0..2 {
         more.push(auditor.acquire().await.unwrap().detach());
     }
-    let report = verify(&mut connection, more, anchors, |_, _| {}).await.unwrap();
+    let report = verify(&mut connection, ready(more), anchors, |_, _| {}).await.unwrap();
     drop(connection);
     auditor.close().await;
     report

@@ -1,6 +1,6 @@
 //! Retention: months go into bundles and then away, the log stays sound without them, and whoever helps it along is found.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{fs, future::ready, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use bailiwick::{
     audit::{
@@ -91,7 +91,7 @@ impl Spring {
     async fn verified(&self) -> Report {
         let mut db = self.db.another_pool("bailiwick_auditor").acquire().await.unwrap();
         let anchors = Anchors { keys: vec![signer().verifier().clone()], ..Anchors::default() };
-        verify::database(&mut db, Vec::new(), &anchors, |_, _| {}).await.unwrap()
+        verify::database(&mut db, ready(Vec::new()), &anchors, |_, _| {}).await.unwrap()
     }
 
     fn at(&self, file: &str) -> std::path::PathBuf {

@@ -3,7 +3,7 @@
 
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use bailiwick::{
     audit::{
@@ -230,7 +230,7 @@ async fn accepted(db: &TestDb, published: &Published) -> Result<Signed, AcceptFa
 
 async fn verified(db: &TestDb, kept: &[String]) -> Report {
     let anchors = Anchors { keys: vec![signer().verifier().clone()], checkpoints: kept.to_vec(), ..Anchors::default() };
-    verify(&mut db.owner.acquire().await.unwrap(), Vec::new(), &anchors, |_, _| {}).await.unwrap()
+    verify(&mut db.owner.acquire().await.unwrap(), ready(Vec::new()), &anchors, |_, _| {}).await.unwrap()
 }
 
 async fn filled(size: u64) -> TestDb {

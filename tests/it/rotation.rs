@@ -1,6 +1,8 @@
 //! The key that signs checkpoints is replaced while two brokers run: neither needs a restart, and whoever holds only the
 //! first key still believes the log, because each key vouches for the next.
 
+use std::future::ready;
+
 use bailiwick::{
     app,
     audit::{
@@ -88,7 +90,7 @@ async fn verified(db: &TestDb, keys: Vec<Verifier>) -> Report {
     let auditor = db.another_pool("bailiwick_auditor");
     let mut connection = auditor.acquire().await.unwrap();
     let anchors = Anchors { keys, ..Anchors::default() };
-    let report = verify(&mut connection, Vec::new(), &anchors, |_, _| {}).await.unwrap();
+    let report = verify(&mut connection, ready(Vec::new()), &anchors, |_, _| {}).await.unwrap();
     drop(connection);
     auditor.close().await;
     report

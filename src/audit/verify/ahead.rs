@@ -15,7 +15,6 @@ use crate::store::{StoreFault, entry_page};
 
 /// Pages of entries on their way to the fold.
 pub(super) struct Ahead {
-    first: u64,
     next: u64,
     end: u64,
     pages: VecDeque<(u64, Page)>,
@@ -37,12 +36,7 @@ impl Ahead {
     /// Of the entries `first..end`, over these connections or, where there are none, over the one at hand.
     pub(super) fn of(lanes: Vec<PgConnection>, first: u64, end: u64) -> Self {
         let idle = lanes.into_iter().map(|db| Lane { db, recall: Recall::default() }).collect();
-        Self { first, next: first, end, pages: VecDeque::new(), idle, recall: Recall::default() }
-    }
-
-    /// The first entry that is read.
-    pub(super) const fn first(&self) -> u64 {
-        self.first
+        Self { next: first, end, pages: VecDeque::new(), idle, recall: Recall::default() }
     }
 
     /// The next page, with the index after its last place; none after the last.

@@ -69,11 +69,11 @@ impl Bodies {
     }
 }
 
-/// Verifies the log in a database. Where there are `more` connections to it, that many pages are read at once.
-/// `progress` hears how many entries of how many are done.
+/// Verifies the log in a database. Where there are `more` connections to it, that many pages are read at once; they are
+/// asked for when the first page is. `progress` hears how many entries of how many are done.
 pub async fn database(
     db: &mut PgConnection,
-    more: Vec<PgConnection>,
+    more: impl Future<Output = Vec<PgConnection>>,
     anchors: &Anchors,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, VerifyFault> {
@@ -89,9 +89,9 @@ pub async fn database(
         given => (Trust::Given, Chain::of(origin, given, &stored)),
     };
     let archived = archive::first_entry(&mut *db).await?.unwrap_or(head.size).min(head.size);
-    let more = level_with(&head, more).await;
+    let more = async { level_with(&head, more.await).await };
     let mut fold = Fold::of(origin, head.epoch, chain);
-    let walked = walk(db, &mut fold, (&head, Ahead::of(more, archived, head.size)), anchors, &mut progress).await;
+    let walked = walk(db, &mut fold, (&head, archived, more), anchors, &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
@@ -153,11 +153,11 @@ impl From<StoreFault> for Stop {
 async fn walk(
     db: &mut PgConnection,
     fold: &mut Fold,
-    (head, mut ahead): (&Head, Ahead),
+    (head, archived, more): (&Head, u64, impl Future<Output = Vec<PgConnection>>),
     anchors: &Anchors,
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
-    let (archived, mut beyond) = (ahead.first(), Vec::new());
+    let mut beyond = Vec::new();
     let kept = anchors.checkpoints.iter().map(|note| (note, Source::Kept));
     for (note, from) in kept.chain(anchors.published.iter().map(|note| (note, Source::Published))) {
         match stated_size(note) {
@@ -168,25 +168,25 @@ async fn walk(
     let mut bodies: BTreeMap<u64, Vec<u8>> = archive::succession(&mut *db, archived).await?.into_iter().collect();
     bodies.extend(anchors.archived.leaves.clone());
     let mut last_checkpoint = (0, Uuid::nil());
-    while fold.size() < head.size {
-        progress(fold.size(), head.size);
-        if fold.size() < archived {
-            if fold.last_announced() == fold.size() {
-                last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
-            }
-            for _ in fold.size()..fold.last_announced().min(archived) {
-                fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
-            }
-        } else {
-            let Some((to, page)) = ahead.page(db).await? else { break };
-            while fold.last_announced() < to {
-                last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
-            }
-            for derived in &page {
-                fold.entry(derived)?;
-            }
-            fold.expect_reached(to)?;
+    while fold.size() < archived {
+        if fold.last_announced() == fold.size() {
+            last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
         }
+        for _ in fold.size()..fold.last_announced().min(archived) {
+            fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
+        }
+        compare_tiles(db, fold).await?;
+        progress(fold.size(), head.size);
+    }
+    let mut ahead = Ahead::of(if archived < head.size { more.await } else { Vec::new() }, archived, head.size);
+    while let Some((to, page)) = ahead.page(db).await? {
+        while fold.last_announced() < to {
+            last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
+        }
+        for derived in &page {
+            fold.entry(derived)?;
+        }
+        fold.expect_reached(to)?;
         compare_tiles(db, fold).await?;
         progress(fold.size(), head.size);
     }

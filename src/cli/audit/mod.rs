@@ -131,11 +131,11 @@ impl LogDatabase {
         connected.map_err(|fault| CliFault::could_not_look(format!("the database cannot be reached: {fault}")))
     }
 
-    /// Where there are more cores than one, a connection more for each, but few enough to leave the brokers theirs.
+    /// A connection more for each core, but few enough to leave the brokers theirs.
     async fn more(&self) -> Vec<PgConnection> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_CONNECTIONS);
         let (mut more, Ok(options)) = (Vec::new(), self.options()) else { return Vec::new() };
-        while cores > 1 && more.len() < cores {
+        while more.len() < cores {
             let Ok(connection) = options.connect().await else { break };
             more.push(connection);
         }

@@ -81,7 +81,7 @@ impl Verify {
         }
         let mut progress = Progress::begin();
         let verified =
-            verify::database(&mut db, self.database.more().await, &anchors, |done, of| progress.show(done, of)).await;
+            verify::database(&mut db, self.database.more(), &anchors, |done, of| progress.show(done, of)).await;
         progress.end();
         let report = verified.map_err(CliFault::could_not_look)?;
         match self.output {
