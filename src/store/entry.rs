@@ -1,17 +1,13 @@
 //! The entries of the audit log: added in batches through `extend_log`, read by leaf index.
 //! Rows carry leaf bytes and derived columns; what they mean is the audit room's to say.
 
-use sqlx::{
-    Arguments as _, Encode, FromRow as _, PgConnection, PgExecutor, Postgres, Type,
-    encode::IsNull,
-    error::BoxDynError,
-    postgres::{PgArgumentBuffer, PgArguments, PgBindIterExt as _, PgHasArrayType, PgTypeInfo},
-};
-use time::OffsetDateTime;
+use sqlx::{Arguments as _, FromRow as _, PgConnection, PgExecutor, error::BoxDynError, postgres::PgArguments};
 use uuid::Uuid;
 
 use super::{
-    StoreFault, expect_rows,
+    StoreFault,
+    column::Column,
+    expect_rows,
     head::{Step, StepRow, read_step},
     natural, stored,
 };
@@ -201,7 +197,7 @@ fn arguments(batch: &Batch<'_>) -> Result<PgArguments, StoreFault> {
 }
 
 fn fill(arguments: &mut PgArguments, batch: &Batch<'_>) -> Result<(), BoxDynError> {
-    let rows = || batch.rows.iter();
+    let rows = &batch.rows;
     arguments.add(stored(batch.epoch))?;
     arguments.add(stored(batch.size))?;
     arguments.add(batch.id.uuid())?;
@@ -210,39 +206,18 @@ fn fill(arguments: &mut PgArguments, batch: &Batch<'_>) -> Result<(), BoxDynErro
     arguments.add(batch.root.as_slice())?;
     arguments.add(batch.edge.as_slice())?;
     arguments.add(batch.hashes.as_slice())?;
-    arguments.add(rows().map(|row| row.leaf).bind_iter())?;
-    arguments.add(rows().map(|row| Moment(row.happened_at)).bind_iter())?;
-    arguments.add(rows().map(|row| row.kind).bind_iter())?;
-    arguments.add(rows().map(|row| row.request).bind_iter())?;
-    arguments.add(rows().map(|row| row.person).bind_iter())?;
-    arguments.add(rows().map(|row| row.login).bind_iter())?;
-    arguments.add(rows().map(|row| row.credential).bind_iter())?;
-    arguments.add(rows().map(|row| row.verdict).bind_iter())?;
-    arguments.add(rows().map(|row| row.target).bind_iter())?;
+    arguments.add(Column::new(rows, |row| Some(row.leaf)))?;
+    arguments.add(Column::new(rows, |row| Some(row.happened_at)))?;
+    arguments.add(Column::new(rows, |row| Some(row.kind)))?;
+    arguments.add(Column::new(rows, |row| row.request))?;
+    arguments.add(Column::new(rows, |row| row.person))?;
+    arguments.add(Column::new(rows, |row| row.login))?;
+    arguments.add(Column::new(rows, |row| row.credential))?;
+    arguments.add(Column::new(rows, |row| row.verdict))?;
+    arguments.add(Column::new(rows, |row| row.target))?;
     arguments.add(batch.tile_levels.as_slice())?;
     arguments.add(batch.tile_indexes.as_slice())?;
     arguments.add(batch.tile_hashes.as_slice())
-}
-
-/// A `timestamptz` straight from its microseconds.
-struct Moment(Timestamp);
-
-impl Type<Postgres> for Moment {
-    fn type_info() -> PgTypeInfo {
-        <OffsetDateTime as Type<Postgres>>::type_info()
-    }
-}
-
-impl PgHasArrayType for Moment {
-    fn array_type_info() -> PgTypeInfo {
-        <OffsetDateTime as PgHasArrayType>::array_type_info()
-    }
-}
-
-impl Encode<'_, Postgres> for Moment {
-    fn encode_by_ref(&self, out: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        Encode::<Postgres>::encode(self.0.micros().saturating_sub(YEAR_2000), out)
-    }
 }
 
 /// Where Postgres counts microseconds from.

@@ -20,6 +20,7 @@ pub mod broker;
 pub mod ceremony;
 pub mod checkpoint;
 pub mod collector;
+mod column;
 pub mod command_line_grant;
 pub mod credential;
 pub mod entry;

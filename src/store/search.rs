@@ -5,7 +5,7 @@ use sqlx::{Arguments as _, PgConnection, PgExecutor, error::BoxDynError, postgre
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{StoreFault, expect_rows, natural, stored};
+use super::{StoreFault, column::Column, expect_rows, natural, stored};
 use crate::model::Timestamp;
 
 /// How far the log and its index go.
@@ -136,8 +136,8 @@ fn arguments(new: &NewBlock) -> Result<PgArguments, BoxDynError> {
     let bytes: usize = new.bits.iter().map(|bits| bits.len() + size_of::<i64>() + 2 * size_of::<i32>()).sum();
     arguments.reserve(3, bytes + 128);
     arguments.add(stored(new.block))?;
-    arguments.add(new.terms.as_slice())?;
-    arguments.add(new.bits.as_slice())?;
+    arguments.add(Column::new(&new.terms, |term| Some(*term)))?;
+    arguments.add(Column::new(&new.bits, |bits| Some(bits.as_slice())))?;
     Ok(arguments)
 }
 
