@@ -95,9 +95,13 @@ impl Queue {
     /// Takes all that is there, up to the size of a batch that has so many already, in the order in which it came.
     pub(super) fn take(&self, already: usize) -> Vec<Queued> {
         let mut inner = self.lock();
-        let room = MOST_IN_BATCH.saturating_sub(already);
-        let mut batch = Vec::with_capacity(inner.entries.len().min(room));
-        let mut bytes = 0;
+        let (all, room) = (inner.entries.len(), MOST_IN_BATCH.saturating_sub(already));
+        if all <= room && inner.bytes <= MOST_BYTES_IN_BATCH {
+            // Handed over as it stands: those who want to queue meanwhile wait for this.
+            (inner.waiting, inner.bytes) = (0, 0);
+            return std::mem::replace(&mut inner.entries, VecDeque::with_capacity(all)).into();
+        }
+        let (mut batch, mut bytes) = (Vec::with_capacity(room), 0);
         while batch.len() < room && bytes < MOST_BYTES_IN_BATCH {
             let Some(queued) = inner.entries.pop_front() else { break };
             inner.forget(&queued);
