@@ -99,16 +99,13 @@ impl Gate {
         let decision = judge::judge(&rules, &caller, &action, &context);
         let draft = Draft {
             caller: Some(caller.clone()),
-            event: Event::Decision {
-                action: action.clone(),
-                context: context.clone(),
-                decision: decision.clone(),
-                policy: rules.version().clone(),
-            },
             happened_at: context.time,
+            event: Event::Decision { action, context, decision, policy: rules.version().clone() },
             request: Some(request),
         };
-        let Ok(receipt) = self.0.log.append(draft).await else {
+        let receipt = self.0.log.append(&draft).await;
+        // What was recorded is what is permitted.
+        let (Ok(receipt), Event::Decision { action, context, decision, .. }) = (receipt, draft.event) else {
             return Err(unavailable("the audit log does not answer"));
         };
         match decision.verdict {

@@ -31,9 +31,9 @@ pub fn circumstances(caller: &Caller, now: Timestamp) -> Context {
     Context {
         acr: caller.acr.clone(),
         address: caller.address,
-        assurance: caller.assurance.level.as_str().to_owned(),
+        assurance: caller.assurance.level.as_str().into(),
         assurance_age: i64::try_from(age).unwrap_or(i64::MAX),
-        credential: caller.presented.kind().to_owned(),
+        credential: caller.presented.kind().into(),
         time: now,
     }
 }
@@ -184,7 +184,7 @@ impl Asked {
         if !self.slice.reads.any_of(Reads::ASSURANCE.and(Reads::ASSURANCE_AGE)) {
             return now;
         }
-        let assurance = AssuranceLevel::Passkey.as_str().to_owned();
+        let assurance = AssuranceLevel::Passkey.as_str().into();
         let fresh = Context { assurance, assurance_age: 0, ..context.clone() };
         self.answer(rules, &fresh).map_or(Verdict::Deny, |decision| decision.verdict)
     }

@@ -36,7 +36,7 @@ pub(super) async fn write(
     let (after, old_size) = (position.epoch, position.tree.size());
     let (kind, broker) = (event.kind(), BrokerId::random(entropy));
     let draft = Draft { caller: None, event, happened_at: now, request: None };
-    let mut entry = Unstamped::of(draft, broker, Salt(entropy.bytes())).map_err(|_| AcceptFault::Unfit)?;
+    let mut entry = Unstamped::of(&draft, &broker.into(), Salt(entropy.bytes())).map_err(|_| AcceptFault::Unfit)?;
     let recorded_at = now.max(position.recorded_at);
     entry.stamp(&recorded_at.into());
     let leaf = entry.leaf().to_vec();

@@ -35,7 +35,7 @@ pub(super) async fn append_within<T: Send>(
         if drafts.is_empty() {
             return Err(ChangeFault::Unneeded);
         }
-        let entries = drafts.into_iter().map(|draft| shared.encode(draft)).collect::<Result<Vec<_>, _>>()?;
+        let entries = drafts.iter().map(|draft| shared.encode(draft)).collect::<Result<Vec<_>, _>>()?;
         let finished = tokio::spawn(finish(Arc::clone(shared), transaction, entries)).await;
         match finished.unwrap_or(Err(Unrecorded::Unsettled.into()))? {
             Some(receipt) => return Ok((value, receipt)),
@@ -66,7 +66,7 @@ async fn finish(
     let mut entries: Vec<Queued> = entries.into_iter().map(|entry| Queued { entry, reply: None }).collect();
     let id = BatchId::random(&*shared.entropy);
     let recorded_at = position.stamp(&mut entries, shared.clock.now());
-    let (batch, after) = position.extended(&entries, id, shared.broker, recorded_at);
+    let (batch, after) = position.extended(&entries, id, *shared.broker, recorded_at);
     let staged = async {
         shared.ensure_partitions(&mut transaction, batch.recorded_at).await?;
         entry::stage_batch(&mut transaction, &batch).await

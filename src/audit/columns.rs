@@ -163,7 +163,8 @@ pub(super) fn storable(target: String) -> String {
 
 /// Whether a target stands in its column as it is.
 pub(super) fn is_stored_as_it_is(target: &[u8]) -> bool {
-    target.len() <= LONGEST_TARGET && target.iter().copied().all(is_plain)
+    // All bytes, whatever was seen before, which is many at a time.
+    target.len() <= LONGEST_TARGET && target.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
 const fn is_plain(byte: u8) -> bool {

@@ -3,6 +3,7 @@
 //! whoever opens it, to be stopped in good order.
 
 use std::{
+    borrow::Borrow,
     future::Future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
@@ -139,8 +140,11 @@ impl Log {
 
     /// Records `draft`, which is queued at once. A receipt means that it is on disk. If the caller goes away or gives up,
     /// and the entry is recorded after all, the log itself adds that nothing was forwarded.
-    pub fn append(&self, draft: Draft) -> impl Future<Output = Result<Receipt, Unrecorded>> + Send + '_ {
-        let queued = self.queued(draft).map(|answer| Waiting { shared: &self.shared, answer });
+    pub fn append<D: Borrow<Draft>>(
+        &self,
+        draft: D,
+    ) -> impl Future<Output = Result<Receipt, Unrecorded>> + Send + use<'_, D> {
+        let queued = self.queued(draft.borrow()).map(|answer| Waiting { shared: &self.shared, answer });
         async move {
             let mut waiting = queued?;
             match timeout(self.shared.limits.wait, &mut waiting.answer).await {
@@ -152,7 +156,7 @@ impl Log {
     }
 
     /// Queues `draft`, or counts it as lost.
-    fn queued(&self, draft: Draft) -> Result<oneshot::Receiver<Answer>, Unrecorded> {
+    fn queued(&self, draft: &Draft) -> Result<oneshot::Receiver<Answer>, Unrecorded> {
         let queued = self.shared.expect_up().and_then(|()| self.shared.encode(draft));
         let queued = queued.and_then(|entry| self.shared.queue.wait_for(entry));
         let why = match &queued {
@@ -202,7 +206,7 @@ impl Log {
 
     /// Which broker writes here.
     pub fn broker(&self) -> BrokerId {
-        self.shared.broker
+        *self.shared.broker
     }
 
     /// How the log is doing.

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    Draft, Event, Limits, Receipt, State, Unrecorded,
+    Common, Draft, Event, Limits, Receipt, State, Unrecorded,
     entry::Salt,
     gap::Gap,
     position::Position,
@@ -38,7 +38,7 @@ pub(super) struct Acknowledged {
 /// See the head of this file.
 pub(super) struct Shared {
     pub(super) pool: PgPool,
-    pub(super) broker: BrokerId,
+    pub(super) broker: Common<BrokerId>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) limits: Limits,
@@ -75,7 +75,7 @@ impl Shared {
     ) -> Self {
         Self {
             pool,
-            broker,
+            broker: broker.into(),
             clock,
             entropy,
             limits,
@@ -96,8 +96,8 @@ impl Shared {
     }
 
     /// Encodes what this broker records about `draft`.
-    pub(super) fn encode(&self, draft: Draft) -> Result<Unstamped, Unrecorded> {
-        let entry = Unstamped::of(draft, self.broker, self.salt()).map_err(|_| Unrecorded::Unfit)?;
+    pub(super) fn encode(&self, draft: &Draft) -> Result<Unstamped, Unrecorded> {
+        let entry = Unstamped::of(draft, &self.broker, self.salt()).map_err(|_| Unrecorded::Unfit)?;
         if entry.leaf().len() > LONGEST_LEAF { Err(Unrecorded::Unfit) } else { Ok(entry) }
     }
 
@@ -114,7 +114,7 @@ impl Shared {
     /// Queues `draft`, which nobody waits for.
     pub(super) fn note(&self, draft: Draft) {
         let kind = draft.event.kind();
-        match self.encode(draft).map(|entry| self.queue.note(entry)) {
+        match self.encode(&draft).map(|entry| self.queue.note(entry)) {
             Ok(true) => {}
             Ok(false) => {
                 self.lose(1, FULL);
@@ -136,7 +136,7 @@ impl Shared {
     pub(super) fn tell_of_gap(&self, rest: Duration) {
         let Some(missing) = self.expect_up().ok().and_then(|()| self.gap.take(rest)) else { return };
         let draft = Draft { caller: None, event: missing.event(), happened_at: self.clock.now(), request: None };
-        if self.encode(draft).is_ok_and(|entry| self.queue.note(entry)) {
+        if self.encode(&draft).is_ok_and(|entry| self.queue.note(entry)) {
             self.gap.told(&missing);
         } else {
             self.gap.put_back(missing);

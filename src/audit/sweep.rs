@@ -26,7 +26,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 async fn round(shared: &Arc<Shared>, watch: &mut Watch) -> Result<(), ChangeFault> {
     beat(shared).await?;
-    let others = broker::unswept(&shared.pool, shared.broker).await?;
+    let others = broker::unswept(&shared.pool, *shared.broker).await?;
     for dead in watch.silent(others, Instant::now(), shared.limits.silence) {
         while !clear_up_after(shared, dead.id, dead.seen_at).await? {}
     }
@@ -35,7 +35,7 @@ async fn round(shared: &Arc<Shared>, watch: &mut Watch) -> Result<(), ChangeFaul
 
 async fn beat(shared: &Shared) -> Result<(), StoreFault> {
     let open_from = shared.open.from(shared.head.borrow().size);
-    broker::beat(&shared.pool, shared.broker, open_from, shared.clock.now()).await
+    broker::beat(&shared.pool, *shared.broker, open_from, shared.clock.now()).await
 }
 
 /// Closes what `of` left open, if it still has said nothing since `seen_at`. False: there is more.

@@ -47,7 +47,7 @@ impl Tasks {
             let head = *self.shared.head.borrow();
             signer::sign(&self.shared, head).await?;
             let open_from = self.shared.open.from(head.size);
-            broker::stop(&self.shared.pool, self.shared.broker, open_from, self.shared.clock.now()).await
+            broker::stop(&self.shared.pool, *self.shared.broker, open_from, self.shared.clock.now()).await
         };
         match timeout(patience, stopped).await {
             Ok(Ok(())) => {}

@@ -40,8 +40,8 @@ pub(super) struct Said {
 /// What happened. Most of the log are requests to apps and what became of them, and little of an event is looked for.
 #[derive(Debug)]
 pub(super) enum What {
-    /// A request to a web app was judged: how, and to which app and path.
-    Web { method: Method, upgrade: Upgrade, place: String, decision: Common<Decision> },
+    /// A request to a web app was judged. The target column says all of how, which app and which path, so it is kept here.
+    Web { method: Method, upgrade: Upgrade, target: String, decision: Common<Decision> },
     /// A response has ended.
     Ended { status: Option<u16>, closed_by: ClosedBy },
     /// Something else.
@@ -49,17 +49,32 @@ pub(super) enum What {
 }
 
 impl Said {
-    pub(super) fn of(caller: Option<Asker>, event: Event) -> Self {
-        let what = match event {
-            Event::Decision { action: Action::Web(web), decision, .. } => {
-                let place = [web.app.as_str(), web.path.as_str()].concat();
-                What::Web { method: web.method, upgrade: web.upgrade, place, decision }
+    /// Takes the target column along where it says all that is needed of it.
+    pub(super) fn of(caller: Option<&Asker>, event: &Event, column: &mut Option<String>) -> Self {
+        let what = match (event, column.take()) {
+            (Event::Decision { action: Action::Web(web), decision, .. }, Some(target)) if is_whole(&target, web) => {
+                What::Web { method: web.method, upgrade: web.upgrade, target, decision: decision.clone() }
             }
-            Event::Outcome { status, closed_by, .. } => What::Ended { status, closed_by },
-            other => What::Other(Box::new(other)),
+            (Event::Outcome { status, closed_by, .. }, None) => What::Ended { status: *status, closed_by: *closed_by },
+            (other, target) => {
+                *column = target;
+                What::Other(Box::new(other.clone()))
+            }
         };
-        Self { caller, what }
+        Self { caller: caller.cloned(), what }
     }
+
+    fn target(&self) -> Option<&str> {
+        match &self.what {
+            What::Web { target, .. } => Some(target),
+            _ => None,
+        }
+    }
+}
+
+/// Whether nothing of what was asked had to be left out.
+fn is_whole(target: &str, web: &WebRequest) -> bool {
+    target.len() == web.method.as_str().len() + " ".len() + web.app.as_str().len() + web.path.as_str().len()
 }
 
 /// Something that was permitted, and that another entry must say the end of.
@@ -77,28 +92,30 @@ impl From<Timestamp> for Stamp {
 
 impl Unstamped {
     /// Encodes what `broker` is to record about `draft`.
-    pub(super) fn of(draft: Draft, broker: BrokerId, salt: Salt) -> Result<Self, CanonicalFault> {
+    pub(super) fn of(draft: &Draft, broker: &Common<BrokerId>, salt: Salt) -> Result<Self, CanonicalFault> {
         let Draft { caller, event, happened_at, request } = draft;
-        let (mut marked, mut stamp) = (Vec::with_capacity(USUAL_LENGTH), 0..0);
+        let (happened_at, request) = (*happened_at, *request);
+        let (mut marked, mut stamp) = (Vec::with_capacity(room(caller.as_ref(), event)?), 0..0);
         marked.extend_from_slice(&[LEAF, VERSION]);
         // The members of `Entry`, in the order of their names.
         write_object(&mut marked, |entry| {
-            entry.member(name!("broker"), &broker)?;
-            match &caller {
+            entry.written(name!("broker"), broker.canonical()?);
+            match caller {
                 Some(caller) => entry.written(name!("caller"), caller.canonical()?),
                 None => entry.member(name!("caller"), &())?,
             }
-            write_event(entry, &event)?;
+            write_event(entry, event)?;
             entry.member(name!("happened_at"), &happened_at)?;
             let before = entry.len();
             entry.member(name!("recorded_at"), &happened_at)?;
             stamp = before + br#","recorded_at":"#.len()..entry.len();
-            entry.member(name!("request"), &request)?;
+            entry.id(name!("request"), request.map(RequestId::uuid));
             entry.hex(name!("salt"), &salt.0);
             Ok(())
         })?;
-        let columns = Columns::of_parts(broker, caller.as_deref(), &event, happened_at, happened_at, request);
-        Ok(Self { marked, stamp, columns, said: Said::of(caller, event) })
+        let mut columns = Columns::of_parts(**broker, caller.as_deref(), event, happened_at, happened_at, request);
+        let said = Said::of(caller.as_ref(), event, &mut columns.target);
+        Ok(Self { marked, stamp, columns, said })
     }
 
     /// Says when the entry is recorded, whatever was said of that before.
@@ -120,7 +137,7 @@ impl Unstamped {
     /// What the store keeps of it.
     pub(super) fn row(&self) -> Row<'_> {
         let Columns { happened_at, kind, request, person, login, credential, verdict, ref target, .. } = self.columns;
-        let target = target.as_deref();
+        let target = self.said.target().or(target.as_deref());
         Row { leaf: self.leaf(), happened_at, kind, request, person, login, credential, verdict, target }
     }
 
@@ -149,6 +166,19 @@ impl Unstamped {
     pub(super) const fn len(&self) -> usize {
         self.marked.len()
     }
+}
+
+/// How many bytes an entry takes, or a few more. An allocator is quickest where it is asked for little.
+fn room(caller: Option<&Asker>, event: &Event) -> Result<usize, CanonicalFault> {
+    let caller = caller.map_or(Ok(0), |caller| caller.canonical().map(<[u8]>::len))?;
+    let event = match event {
+        Event::Decision { action: Action::Web(web), decision, policy, .. } => {
+            web.path.as_str().len() + decision.canonical()?.len() + policy.canonical()?.len()
+        }
+        Event::Outcome { .. } => 0,
+        _ => USUAL_LENGTH,
+    };
+    Ok(ROOM_FOR_THE_REST + caller + event)
 }
 
 /// The event. Most of the log are requests to apps and what became of them, so these are written member by member, with
@@ -197,6 +227,9 @@ fn write_context(members: &mut Object<'_>, context: &Context) -> Result<(), Cano
     members.member(name!("time"), time)
 }
 
+/// What an entry has besides.
+const ROOM_FOR_THE_REST: usize = 512;
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -216,8 +249,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_encoded_once_for_any_instant() {
-        let broker = BrokerId::from_uuid(Uuid::from_u128(1));
-        let mut unstamped = Unstamped::of(refused("wiki"), broker, Salt([7; 16])).unwrap();
+        let broker = Common::from(BrokerId::from_uuid(Uuid::from_u128(1)));
+        let mut unstamped = Unstamped::of(&refused("wiki"), &broker, Salt([7; 16])).unwrap();
         for micros in [0, 1, -5, 1_700_000_000_000_000, 3] {
             unstamped.stamp(&Timestamp::from_micros(micros).into());
             let leaf = unstamped.leaf();
@@ -226,7 +259,7 @@ mod tests {
             assert_eq!(entry.leaf().unwrap(), leaf);
         }
         let request = Some(RequestId::from_uuid(Uuid::from_u128(5)));
-        let mut unstamped = Unstamped::of(Draft { request, ..refused("wiki") }, broker, Salt([7; 16])).unwrap();
+        let mut unstamped = Unstamped::of(&Draft { request, ..refused("wiki") }, &broker, Salt([7; 16])).unwrap();
         unstamped.stamp(&Timestamp::from_micros(9).into());
         assert_eq!(Entry::from_leaf(unstamped.leaf()).unwrap().request, request);
     }
@@ -238,12 +271,12 @@ mod tests {
         for (line, is_hostile) in golden.flat_map(|line| is_hostile.map(|is_hostile| (line, is_hostile))) {
             let mut entry = Entry::from_leaf(&[&[VERSION], line.as_bytes()].concat()).unwrap();
             if let (true, Event::Decision { context, .. }) = (is_hostile, &mut entry.event) {
-                (context.acr, context.assurance) = (Some("\"\n\u{e9}".to_owned()), "\\\u{7}".to_owned());
+                (context.acr, context.assurance) = (Some("\"\n\u{e9}".to_owned()), "\\\u{7}".into());
             }
             let whole = entry.leaf().unwrap();
             let Entry { broker, caller, event, happened_at, recorded_at, request, salt } = entry;
             let draft = Draft { caller: caller.map(Asker::from), event, happened_at, request };
-            let mut unstamped = Unstamped::of(draft, broker, salt).unwrap();
+            let mut unstamped = Unstamped::of(&draft, &broker.into(), salt).unwrap();
             unstamped.stamp(&recorded_at.into());
             assert_eq!(String::from_utf8_lossy(unstamped.leaf()), String::from_utf8_lossy(&whole));
             assert_eq!(unstamped.hash(), leaf_hash(&whole));
@@ -252,8 +285,8 @@ mod tests {
 
     #[test]
     fn its_columns_can_be_stored() {
-        let broker = BrokerId::from_uuid(Uuid::from_u128(1));
-        let unstamped = Unstamped::of(refused("a\0b"), broker, Salt([7; 16])).unwrap();
+        let broker = Common::from(BrokerId::from_uuid(Uuid::from_u128(1)));
+        let unstamped = Unstamped::of(&refused("a\0b"), &broker, Salt([7; 16])).unwrap();
         assert_eq!(unstamped.columns.target.as_deref(), Some("a\u{fffd}b"));
     }
 }

@@ -107,7 +107,7 @@ impl Writer {
             }
             let id = BatchId::random(&*shared.entropy);
             let recorded_at = position.stamp(&mut part, shared.clock.now());
-            let (batch, after) = position.extended(&part, id, shared.broker, recorded_at);
+            let (batch, after) = position.extended(&part, id, *shared.broker, recorded_at);
             let start = batch.size;
             match self.commit(&mut position, &batch).await {
                 Fate::Committed => shared.arrive(&mut position, after, start, part),

@@ -1,7 +1,7 @@
 //! What was decided about a request, under which rules, from which inputs.
 //! Everything here is recorded, so that a decision can be explained and replayed years later.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,11 +105,11 @@ pub struct Context {
     /// Where the request came from.
     pub address: IpAddr,
     /// `provider` or `passkey`.
-    pub assurance: String,
+    pub assurance: Cow<'static, str>,
     /// Whole seconds since the person last proved themselves so.
     pub assurance_age: i64,
     /// `session`, `app-session`, `certificate` or `token`.
-    pub credential: String,
+    pub credential: Cow<'static, str>,
     /// The instant of the decision.
     pub time: Timestamp,
 }

@@ -5,6 +5,9 @@ pub(super) fn integer(is_negative: bool, size: u64, out: &mut Vec<u8>) {
     if is_negative {
         out.push(b'-');
     }
+    if let Ok(digit @ 0..=9) = u8::try_from(size) {
+        return out.push(b'0' + digit);
+    }
     let (mut digits, mut rest) = ([[0; 2]; MOST_PAIRS], size);
     let mut taken = 0;
     for pair in digits.iter_mut().rev() {

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{CanonicalFault, integer::integer, text::hex_digit, write_canonical};
 
@@ -72,11 +73,19 @@ impl Object<'_> {
     }
 
     /// A member whose value are bytes in lower-case hex.
-    pub(in crate::audit) fn hex(&mut self, name: Name, bytes: &[u8]) {
+    pub(in crate::audit) fn hex<const N: usize>(&mut self, name: Name, bytes: &[u8; N]) {
         self.name(name);
         self.out.push(b'"');
-        let digits = bytes.iter().map(|byte| [hex_digit(byte >> 4), hex_digit(byte & 15)]);
-        digits.for_each(|pair| self.out.extend_from_slice(&pair));
+        self.out.extend_from_slice(bytes.map(|byte| [hex_digit(byte >> 4), hex_digit(byte & 15)]).as_flattened());
+        self.out.push(b'"');
+    }
+
+    /// A member whose value is an id, or none.
+    pub(in crate::audit) fn id(&mut self, name: Name, id: Option<Uuid>) {
+        let Some(id) = id else { return self.written(name, b"null") };
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
         self.out.push(b'"');
     }
 

@@ -68,8 +68,9 @@ impl Building {
         let (mut left, found) = (MOST_WORDS, &mut self.found);
         let mut take = |field, value: &str| found.add(field, value, place);
         let is_within_reach = match what {
-            What::Web { method, upgrade, place: at, .. } => {
+            What::Web { method, upgrade, target, .. } => {
                 self.usual.entry(Usual::Web(*method, *upgrade)).or_default().set(place);
+                let at = target.get(method.as_str().len() + " ".len()..).unwrap_or_default();
                 of_place(at.trim_end_matches('/'), &mut left, &mut take);
                 false
             }
@@ -210,7 +211,10 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{super::terms::number, *};
-    use crate::audit::Asker;
+    use crate::{
+        audit::{Asker, Event, entry::Columns},
+        model::{Action, CanonicalPath},
+    };
 
     #[test]
     fn times_are_kept_to_the_microsecond() {
@@ -239,7 +243,7 @@ mod tests {
     }
 
     /// Entries of every kind, by several callers, one of whom is in so many groups that not all of their words count, and
-    /// the same callers again at other places.
+    /// the same callers again at other places; some about a path that no column holds whole.
     fn samples() -> Vec<(u64, Entry)> {
         let golden = include_str!("../../../tests/it/golden/leaves.txt").lines().filter(|line| !line.starts_with('#'));
         let golden: Vec<Entry> = golden.map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -249,6 +253,9 @@ mod tests {
             entry.recorded_at = Timestamp::from_micros(1_800_000_000_000_000 + round as i64);
             if let Some(caller) = entry.caller.as_mut().filter(|_| round % 3 == 1) {
                 caller.groups.clone_from(&many);
+            }
+            if let (Event::Decision { action: Action::Web(web), .. }, 2) = (&mut entry.event, round % 4) {
+                web.path = CanonicalPath::parse(&format!("/docs/{}/end", "long-".repeat(150))).unwrap();
             }
             (3 * BLOCK + place, entry)
         });
@@ -272,7 +279,7 @@ mod tests {
                     caller.into()
                 })
             });
-            let said = Said::of(caller, entry.event.clone());
+            let said = Said::of(caller.as_ref(), &entry.event, &mut Columns::of(entry).target);
             Recent { leaf_index: *place, recorded_at: entry.recorded_at, said, bytes: 0 }
         };
         for every in [1, 2, 5] {

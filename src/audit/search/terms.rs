@@ -7,6 +7,7 @@ use std::{borrow::Cow, net::IpAddr};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::IpNet;
+use memchr::memchr_iter;
 
 use super::words::{cause, event_words, words};
 use crate::{
@@ -295,8 +296,7 @@ pub(super) fn reach(caller: &Caller) -> Option<String> {
 
 /// The indexed prefixes of a place: its first step, two and three.
 pub(super) fn prefixes(place: &str) -> impl Iterator<Item = &str> {
-    let slashes = place.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
-    let ends = slashes.chain([place.len()]);
+    let ends = memchr_iter(b'/', place.as_bytes()).chain([place.len()]);
     ends.take(STEPS).filter_map(|end| place.get(..end)).filter(|prefix| !prefix.is_empty())
 }
 

@@ -97,9 +97,9 @@ fn context_facts(context: &Context, caller: Option<&Caller>) -> Vec<Fact> {
         facts.push(code("groups", caller.groups.join(", ")));
     }
     facts.push(Fact { term: "address", ..link("", "address", context.address.to_string()) });
-    facts.push(code("assurance", context.assurance.clone()));
+    facts.push(code("assurance", context.assurance.to_string()));
     facts.push(code("assuranceAge", format!("{} s", context.assurance_age)));
-    facts.push(code("credential", context.credential.clone()));
+    facts.push(code("credential", context.credential.to_string()));
     facts.push(plain("time", context.time.to_string()));
     facts.extend(context.acr.iter().map(|acr| code("acr", acr.clone())));
     facts.retain(|fact| !fact.value.is_empty());
