@@ -40,7 +40,8 @@ fire: ## kill brokers and Postgres at random points under load, 200 rounds, and 
 
 bench-audit: ## how fast the log makes entries durable, beside plain COPY into the same Postgres (ARGS="--rounds 5")
 	@tests/install demo
-	@cargo bench --locked --bench audit -- $(ARGS)
+	@echo "==> bench-audit: build (many minutes the first time)"
+	@cargo bench --locked --profile dist --bench audit -- $(ARGS)
 
 bench-decide: ## how long a decision takes with up to 10,000 rules, remembered and not (ARGS=5 rounds)
 	@cargo bench --locked --bench decide -- $(ARGS)
