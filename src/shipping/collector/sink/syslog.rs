@@ -17,7 +17,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{Shipped, SinkFault, SinkMistake};
-use crate::config::SyslogReceiver;
+use crate::{config::SyslogReceiver, outbound::why};
 
 /// A syslog receiver.
 pub struct SyslogSink {
@@ -57,7 +57,7 @@ async fn deliver(to: SyslogReceiver, frames: String) -> Result<(), String> {
     let connector = TlsConnector::from(Arc::new(configuration(&to)?));
     let name = server_name(&to)?;
     let stream = TcpStream::connect((to.host.as_str(), to.port)).await.map_err(|fault| fault.to_string())?;
-    let mut stream = connector.connect(name, stream).await.map_err(|fault| format!("TLS: {fault}"))?;
+    let mut stream = connector.connect(name, stream).await.map_err(|fault| format!("TLS: {}", why(&fault)))?;
     stream.write_all(frames.as_bytes()).await.map_err(|fault| fault.to_string())?;
     let mut ignored = [0; 1024];
     // A farewell that comes before ours cannot be an answer to all of this.

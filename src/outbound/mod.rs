@@ -4,6 +4,8 @@
 //! http where both the URL and the address that is dialled are loopback), and reads no proxy variables. What a peer
 //! controls here: all that comes back. Knows nothing of what it carries.
 
+mod why;
+
 use std::{
     collections::HashMap,
     future::Future,
@@ -27,6 +29,8 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::net::TcpStream;
+
+pub use why::why;
 
 /// The client. Clones share connections.
 #[derive(Clone)]
@@ -141,12 +145,12 @@ impl Outbound {
     async fn fetch_unhurried(&self, request: Request<Vec<u8>>, host: &str) -> Result<Response<Vec<u8>>, OutboundFault> {
         let unreachable = |why: String| OutboundFault::Unreachable { host: host.to_owned(), why };
         let request = request.map(|body| Full::new(Bytes::from(body)));
-        let response = self.client.request(request).await.map_err(|fault| unreachable(chain(&fault)))?;
+        let response = self.client.request(request).await.map_err(|fault| unreachable(why(&fault)))?;
         let (head, body) = response.into_parts();
         match Limited::new(body, self.limits.bytes).collect().await {
             Ok(body) => Ok(Response::from_parts(head, body.to_bytes().to_vec())),
             Err(fault) if fault.is::<LengthLimitError>() => Err(OutboundFault::TooMuch(host.to_owned())),
-            Err(fault) => Err(unreachable(chain(&*fault))),
+            Err(fault) => Err(unreachable(why(&*fault))),
         }
     }
 
@@ -228,12 +232,6 @@ fn is_loopback_name(host: &str) -> bool {
         Ok(address) => address.is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
-}
-
-/// An error with its causes, which hyper keeps to itself.
-fn chain(fault: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(fault), |fault| fault.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
