@@ -9,10 +9,9 @@ use rustls::{CertificateError, Error as TlsError};
 
 /// The fault with its causes; where one of them is a certificate that is refused, that alone.
 pub fn why(fault: &(dyn Error + 'static)) -> String {
-    let causes = || std::iter::successors(Some(fault), |fault| fault.source());
-    causes()
-        .find_map(refused_certificate)
-        .unwrap_or_else(|| causes().map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    let causes: Vec<_> = std::iter::successors(Some(fault), |&fault| fault.source()).collect();
+    let refused = causes.iter().find_map(|cause| refused_certificate(*cause));
+    refused.unwrap_or_else(|| causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }
 
 fn refused_certificate(cause: &(dyn Error + 'static)) -> Option<String> {
