@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::StartFault;
 use crate::{
-    audit::{Log, Signers, checkpoint::CheckpointSigner},
+    audit::{BatchMac, Log, Signers, checkpoint::CheckpointSigner},
     config::Settings,
     credential::{CredentialFault, Wrapping, keys},
     model::{Clock, Timestamp},
@@ -43,7 +43,8 @@ pub(crate) async fn signers_in(
     let retired = retired.iter().map(|key| signer(settings, key)).collect::<Result<Vec<_>, _>>()?;
     let mut signers = keys.iter().map(|key| signer(settings, key)).collect::<Result<Vec<_>, _>>()?.into_iter();
     let active = signers.next().ok_or(CredentialFault::NoKey("checkpoint"))?;
-    Ok(Signers::new(active, signers.collect()).after(retired))
+    let batches = BatchMac::new(wrapping.derive("audit batch").map_err(CredentialFault::from)?.expose_secret());
+    Ok(Signers::new(active, signers.collect(), batches).after(retired))
 }
 
 /// Takes up another key for checkpoints when there is one, and lets go of an old one when its time is over.

@@ -13,7 +13,7 @@ use super::{
     unstamped::Unstamped,
 };
 use crate::{
-    model::{BatchId, BrokerId, Entropy, Timestamp},
+    model::{BrokerId, Entropy, Timestamp},
     store::{checkpoint, entry, epoch},
 };
 
@@ -30,6 +30,7 @@ pub struct Begun {
 pub(super) async fn write(
     db: &mut PgConnection,
     position: Position,
+    signers: &Signers,
     (epoch, event): (u64, Event),
     (now, entropy): (Timestamp, &dyn Entropy),
 ) -> Result<Begun, AcceptFault> {
@@ -49,7 +50,7 @@ pub(super) async fn write(
         epoch,
         after,
         size: old_size,
-        batch: BatchId::random(entropy),
+        batch: signers.batches().id(signers.origin(), (epoch, size, root), recorded_at),
         broker,
         recorded_at,
         root,

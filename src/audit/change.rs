@@ -14,10 +14,7 @@ use super::{
     shared::Shared,
     unstamped::Unstamped,
 };
-use crate::{
-    model::BatchId,
-    store::{StoreFault, entry, entry::Batch, head},
-};
+use crate::store::{StoreFault, entry, entry::Batch, head};
 
 /// See [`super::Log::append_within`].
 pub(super) async fn append_within<T: Send>(
@@ -64,9 +61,9 @@ async fn finish(
         catch_up(&shared, &mut transaction, &mut position).await?;
     }
     let mut entries: Vec<Queued> = entries.into_iter().map(|entry| Queued { entry, reply: None }).collect();
-    let id = BatchId::random(&*shared.entropy);
     let recorded_at = position.stamp(&mut entries, shared.clock.now());
-    let (batch, after) = position.extended(&entries, id, *shared.broker, recorded_at);
+    let signers = Arc::clone(&shared.signers.borrow());
+    let (batch, after) = position.extended(&entries, *shared.broker, recorded_at, &signers);
     let staged = async {
         shared.ensure_partitions(&mut transaction, batch.recorded_at).await?;
         entry::stage_batch(&mut transaction, &batch).await

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::{
     Entry, Event, LogFault, Signed, Signers, beginning,
     checkpoint::{Checkpoint, name_in_epoch},
-    position::{Astray, Position},
+    position::{Astray, NOT_OURS, Position},
     proof::{ProofFault, consistency},
     published::Published,
     shared::Shared,
@@ -33,6 +33,8 @@ pub struct Fork {
     pub size: u64,
     /// Its root.
     pub root: Hash,
+    /// Whether its newest batch is one that a broker of this log made.
+    pub is_ours: bool,
 }
 
 /// Why a fork was not accepted.
@@ -63,8 +65,11 @@ impl From<StoreFault> for AcceptFault {
 
 impl fmt::Display for Fork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { published, epoch, size, root } = self;
+        let Self { published, epoch, size, root, is_ours } = self;
         let (stated, root) = (&published.checkpoint, hex::encode(root));
+        if !is_ours {
+            return write!(f, "the batch up to {size} entries of epoch {epoch}, root {root}, {NOT_OURS}");
+        }
         write!(
             f,
             "the database holds {size} entries of epoch {epoch} with the root {root}, and does not continue what was "
@@ -100,6 +105,20 @@ pub(super) async fn expect_own_epoch(
     Err(LogFault::Broken(what))
 }
 
+/// The newest batch must be of a broker of this log: our signature would make it true. What our key has signed before
+/// counts as well.
+pub(super) async fn expect_ours(db: &mut PgConnection, position: &Position, signers: &Signers) -> Result<(), LogFault> {
+    if is_ours(db, position, signers).await? {
+        return Ok(());
+    }
+    Err(LogFault::Broken(format!("the batch up to {} entries {NOT_OURS}", position.tree.size())))
+}
+
+async fn is_ours(db: &mut PgConnection, position: &Position, signers: &Signers) -> Result<bool, LogFault> {
+    let Some(last) = position.tree.size().checked_sub(1) else { return Ok(true) };
+    Ok(position.is_ours(signers) || is_signed(db, position, last, signers).await?)
+}
+
 /// The log in `db`, if it continues what was `published`, or somebody has accepted that it does not.
 pub(super) async fn compare(
     db: &mut PgConnection,
@@ -108,27 +127,29 @@ pub(super) async fn compare(
 ) -> Result<Result<Position, Fork>, LogFault> {
     let position = Position::load(&mut *db).await?;
     let (size, root) = (position.tree.size(), position.tree.root());
+    let is_ours = is_ours(db, &position, signers).await?;
     let is_same = match published.epoch == position.epoch {
+        _ if !is_ours => false,
         true => published.is_signed && is_prefix(db, &published.checkpoint, size, root).await?,
         false => published.epoch < position.epoch && is_accepted(db, published, &position, signers).await?,
     };
     Ok(if is_same {
         Ok(position)
     } else {
-        Err(Fork { published: published.clone(), epoch: position.epoch, size, root })
+        Err(Fork { published: published.clone(), epoch: position.epoch, size, root, is_ours })
     })
 }
 
 /// Moves to the newest head. Where that is of a new epoch, its beginning must have been accepted.
 pub(super) async fn follow(shared: &Shared, db: &mut PgConnection, position: &mut Position) -> Result<bool, Astray> {
-    let what = match position.follow(&mut *db).await {
+    let signers = Arc::clone(&shared.signers.borrow());
+    let what = match position.follow(&mut *db, &signers).await {
         Err(Astray::Broken(what)) => what,
         other => return other,
     };
     if head::newest(&mut *db).await?.epoch <= position.epoch {
         return Err(Astray::Broken(what));
     }
-    let signers = Arc::clone(&shared.signers.borrow());
     let (seen, name) = (position.acknowledged(), signers.origin().to_owned());
     let origin = name_in_epoch(&name, seen.epoch);
     let checkpoint = Checkpoint { origin, size: seen.size, root: seen.root };
@@ -244,7 +265,7 @@ pub async fn accept(db: &mut PgConnection, acceptance: &Acceptance<'_>) -> Resul
         why: acceptance.why.to_owned(),
         key: None,
     };
-    let begun = beginning::write(&mut *db, position, (epoch, event), (now, entropy)).await?;
+    let begun = beginning::write(&mut *db, position, signers, (epoch, event), (now, entropy)).await?;
     Ok(begun.sign(db, signers, now).await?)
 }
 

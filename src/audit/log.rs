@@ -17,9 +17,7 @@ use tokio::{
 };
 
 use super::{
-    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change,
-    checkpoint::CheckpointSigner,
-    fork,
+    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change, fork,
     position::Position,
     published::Published,
     queue::Answer,
@@ -88,20 +86,20 @@ pub struct Health {
 }
 
 impl Log {
-    /// Opens the log that `pool` holds and `signer` names, or founds it. Refuses a database that would lose what it
+    /// Opens the log that `pool` holds and `signers` name, or founds it. Refuses a database that would lose what it
     /// acknowledges, one that holds another log, and one that does not fold to its own root.
     pub async fn open(
         pool: PgPool,
-        signer: CheckpointSigner,
+        signers: Signers,
         broker: BrokerId,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         limits: Limits,
     ) -> Result<(Self, Tasks), LogFault> {
-        Self::open_after(None, pool, Signers::new(signer, Vec::new()), broker, clock, entropy, limits).await
+        Self::open_after(None, pool, signers, broker, clock, entropy, limits).await
     }
 
-    /// The same, with all keys. Refuses a database that does not continue what was `published`, before anything is signed:
+    /// The same. Refuses a database that does not continue what was `published`, before anything is signed:
     /// our signature on what it holds instead would make it true.
     pub async fn open_after(
         published: Option<&Published>,
@@ -126,6 +124,7 @@ impl Log {
         }
         let position = Position::load(&mut db).await?;
         fork::expect_own_epoch(&mut db, &position, &signers).await?;
+        fork::expect_ours(&mut db, &position, &signers).await?;
         if let Some(published) = published
             && let Err(fork) = fork::compare(&mut db, published, &signers).await?
         {

@@ -63,5 +63,5 @@ pub async fn go_on(
         why: decided.why.to_owned(),
         key: Some(signers.active().verifier().to_string()),
     };
-    beginning::write(db, position, (epoch, event), (now, entropy)).await.map(Some)
+    beginning::write(db, position, signers, (epoch, event), (now, entropy)).await.map(Some)
 }

@@ -3,6 +3,7 @@
 //! Promises: no receipt before COMMIT is acknowledged, and no answer but refusal while the log cannot be written.
 
 pub mod archive;
+mod batch_mac;
 mod beginning;
 pub mod bundle;
 pub mod canonical;
@@ -40,6 +41,7 @@ mod unstamped;
 pub mod verify;
 mod writer;
 
+pub use batch_mac::BatchMac;
 pub use columns::{printable, summary};
 pub use common::{Asker, Common};
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};

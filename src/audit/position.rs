@@ -1,9 +1,9 @@
 //! What this process knows of the log: the newest head that it wrote or followed, and the tree up to it.
-//! INVARIANT: it only ever moves to a head that continues it, leaf by leaf; a database that went backwards or forked is
-//! noticed here, whatever its own columns say.
+//! INVARIANT: it only ever moves to a head that continues it, leaf by leaf, and that a broker of this log made; a database
+//! that went backwards, forked or was added to is noticed here, whatever its own columns say.
 
 use super::{
-    LogFault,
+    LogFault, Signers,
     queue::Queued,
     tile::{HEIGHT, Tile, Tree, WIDTH, partial_tiles, root_of},
     tree::{Edge, Hash, hashes},
@@ -25,6 +25,8 @@ pub(super) struct Position {
     pub(super) epoch: u64,
     pub(super) tree: Tree,
     pub(super) recorded_at: Timestamp,
+    /// The batch that made this head.
+    pub(super) batch: BatchId,
     /// Another broker is known to have gone on from here.
     pub(super) is_stale: bool,
 }
@@ -71,11 +73,11 @@ impl Position {
             });
         }
         let tree = Tree::resume(edge, partial).ok_or_else(|| broken("does not fit the hashes below it"))?;
-        Ok(Self { epoch: head.epoch, tree, recorded_at: head.recorded_at, is_stale: false })
+        Ok(Self { epoch: head.epoch, tree, recorded_at: head.recorded_at, batch: head.batch, is_stale: false })
     }
 
     /// Moves to the newest head, which must continue this one. True: it had moved.
-    pub(super) async fn follow(&mut self, db: &mut PgConnection) -> Result<bool, Astray> {
+    pub(super) async fn follow(&mut self, db: &mut PgConnection, signers: &Signers) -> Result<bool, Astray> {
         let newest = head::newest(&mut *db).await?;
         let known = self.tree.size();
         if newest.epoch != self.epoch {
@@ -92,7 +94,7 @@ impl Position {
             if steps.is_empty() {
                 return Err(Astray::Broken(format!("no batch follows {} entries", self.tree.size())));
             }
-            self.walk(&steps)?;
+            self.walk(&steps, signers)?;
         }
         self.is_stale = false;
         Ok(self.tree.size() != known)
@@ -110,16 +112,16 @@ impl Position {
     pub(super) fn extended<'e>(
         &self,
         entries: &'e [Queued],
-        id: BatchId,
         broker: BrokerId,
         recorded_at: Timestamp,
+        signers: &Signers,
     ) -> (Batch<'e>, Self) {
-        let mut after = Self { epoch: self.epoch, tree: self.tree.clone(), recorded_at, is_stale: false };
+        let mut after = Self { recorded_at, is_stale: false, ..self.clone() };
         let mut complete: Vec<Tile> = Vec::new();
         let mut batch = Batch {
             epoch: self.epoch,
             size: self.tree.size(),
-            id,
+            id: self.batch,
             broker,
             recorded_at,
             root: [0; 32],
@@ -143,15 +145,27 @@ impl Position {
         }
         batch.root = after.tree.root();
         batch.edge = after.tree.edge().to_bytes();
+        after.batch = after.id(batch.root, signers);
+        batch.id = after.batch;
         (batch, after)
     }
 
     /// Follows batches of other brokers, which come after this head.
-    pub(super) fn walk(&mut self, steps: &[Step]) -> Result<(), Astray> {
-        steps.iter().try_for_each(|step| self.step(step))
+    pub(super) fn walk(&mut self, steps: &[Step], signers: &Signers) -> Result<(), Astray> {
+        steps.iter().try_for_each(|step| self.step(step, signers))
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Astray> {
+    /// Whether a broker of this log, or a command beside it, made this head.
+    pub(super) fn is_ours(&self, signers: &Signers) -> bool {
+        self.batch == self.id(self.tree.root(), signers)
+    }
+
+    /// The id of a batch that made this head, with its root.
+    fn id(&self, root: Hash, signers: &Signers) -> BatchId {
+        signers.batches().id(signers.origin(), (self.epoch, self.tree.size(), root), self.recorded_at)
+    }
+
+    fn step(&mut self, step: &Step, signers: &Signers) -> Result<(), Astray> {
         let broken = |what: &str| Astray::Broken(format!("the batch up to {} entries {what}", step.head.size));
         if step.head.epoch != self.epoch || step.parent_size != Some(self.tree.size()) {
             return Err(broken("does not follow the one before it"));
@@ -165,11 +179,24 @@ impl Position {
         if tree.size() != step.head.size || tree.root() != step.head.root || tree.edge().to_bytes() != step.head.edge {
             return Err(broken("has a root that does not continue what was seen before"));
         }
-        self.tree = tree;
-        self.recorded_at = step.head.recorded_at;
+        let after = Self {
+            tree,
+            recorded_at: step.head.recorded_at,
+            batch: step.head.batch,
+            epoch: self.epoch,
+            is_stale: self.is_stale,
+        };
+        if after.batch != after.id(step.head.root, signers) {
+            return Err(broken(NOT_OURS));
+        }
+        *self = after;
         Ok(())
     }
 }
+
+/// What is said of a batch that nobody made who has the wrapping key.
+pub(super) const NOT_OURS: &str =
+    "was made by no broker of this log: the database's owner added it, or a broker that has another wrapping key";
 
 /// The hashes of the last `count` leaves, which begin at `start`.
 async fn last_leaves(db: &mut PgConnection, start: u64, count: usize) -> Result<Vec<Hash>, Astray> {

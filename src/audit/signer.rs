@@ -10,6 +10,7 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
+    batch_mac::BatchMac,
     checkpoint::{CheckpointSigner, Verifier, with_signatures},
     shared::{Acknowledged, Shared},
     tree::Hash,
@@ -19,12 +20,13 @@ use crate::{
     store::{StoreFault, checkpoint},
 };
 
-/// The key that signs, and those before it that still vouch along.
+/// The key that signs, those before it that still vouch along, and the one that brokers know each other's batches by.
 pub struct Signers {
     active: CheckpointSigner,
     retiring: Vec<CheckpointSigner>,
     /// Keys of ours that no longer sign.
     retired: Vec<CheckpointSigner>,
+    batches: BatchMac,
 }
 
 /// A signed head.
@@ -43,9 +45,9 @@ pub struct Signed {
 }
 
 impl Signers {
-    /// `active` signs, and `retiring` do so too.
-    pub fn new(active: CheckpointSigner, retiring: Vec<CheckpointSigner>) -> Self {
-        Self { active, retiring, retired: Vec::new() }
+    /// `active` signs, and `retiring` do so too; `batches` authenticates what brokers add.
+    pub const fn new(active: CheckpointSigner, retiring: Vec<CheckpointSigner>, batches: BatchMac) -> Self {
+        Self { active, retiring, retired: Vec::new(), batches }
     }
 
     /// The same; what `retired` signed is ours as well.
@@ -62,6 +64,11 @@ impl Signers {
     /// The key that signs.
     pub(super) const fn active(&self) -> &CheckpointSigner {
         &self.active
+    }
+
+    /// What authenticates a batch.
+    pub(super) const fn batches(&self) -> &BatchMac {
+        &self.batches
     }
 
     /// All of them, the active one first.
@@ -144,7 +151,7 @@ mod tests {
     #[test]
     fn while_keys_overlap_each_of_them_vouches() {
         let key = |seed| CheckpointSigner::from_seed("log", Uuid::nil(), &[seed; 32]).unwrap();
-        let note = Signers::new(key(2), vec![key(1)]).sign(3, 4, [5; 32]);
+        let note = Signers::new(key(2), vec![key(1)], BatchMac::new(&[0; 32])).sign(3, 4, [5; 32]);
         assert_eq!(note.lines().filter(|line| line.starts_with('\u{2014}')).count(), 2);
         for seed in [1, 2] {
             assert_eq!(key(seed).verifier().open(&note).unwrap().size, 4);

@@ -13,10 +13,7 @@ use super::{
     queue::Queued,
     shared::{AWAY, Shared, UNFIT},
 };
-use crate::{
-    model::BatchId,
-    store::{StoreFault, entry, entry::Batch},
-};
+use crate::store::{StoreFault, entry, entry::Batch};
 
 /// See the head of this file.
 pub(super) struct Writer {
@@ -105,9 +102,9 @@ impl Writer {
             if part.is_empty() {
                 continue;
             }
-            let id = BatchId::random(&*shared.entropy);
             let recorded_at = position.stamp(&mut part, shared.clock.now());
-            let (batch, after) = position.extended(&part, id, *shared.broker, recorded_at);
+            let signers = Arc::clone(&shared.signers.borrow());
+            let (batch, after) = position.extended(&part, *shared.broker, recorded_at, &signers);
             let start = batch.size;
             match self.commit(&mut position, &batch).await {
                 Fate::Committed => shared.arrive(&mut position, after, start, part),
@@ -166,7 +163,8 @@ impl Writer {
             return Ok(Fate::Committed);
         }
         if first.parent_size == Some(position.tree.size()) && first.head.epoch == position.epoch {
-            position.walk(&after)?;
+            let signers = Arc::clone(&shared.signers.borrow());
+            position.walk(&after, &signers)?;
         } else {
             fork::follow(&shared, db, position).await?;
         }

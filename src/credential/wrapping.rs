@@ -3,9 +3,12 @@
 //! What is wrapped is bound to its purpose and row, so that a wrapped key moved to another row does not open.
 //! The wrapping key is read from its file at each use. Knows nothing about what the keys sign.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    hkdf::{HKDF_SHA256, Salt},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use secrecy::{ExposeSecret as _, SecretBox, SecretSlice};
+use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox, SecretSlice};
 use uuid::Uuid;
 
 use crate::{
@@ -75,12 +78,32 @@ impl Wrapping {
         Ok(SecretBox::from(sealed))
     }
 
+    /// A secret for `purpose` that nobody has without the wrapping key (HKDF-SHA-256, RFC 5869). It stays the same for as long
+    /// as that does.
+    pub fn derive(&self, purpose: &str) -> Result<SecretBox<[u8; 32]>, WrappingFault> {
+        let bytes = self.bytes()?;
+        let info = [b"bailiwick secret\0", purpose.as_bytes()];
+        let mut secret = SecretBox::new(Box::new([0; 32]));
+        Salt::new(HKDF_SHA256, &[])
+            .extract(bytes.expose_secret())
+            .expand(&info, HKDF_SHA256)
+            .and_then(|output| output.fill(secret.expose_secret_mut()))
+            .map_err(|_| WrappingFault::Cipher)?;
+        Ok(secret)
+    }
+
     fn key(&self) -> Result<LessSafeKey, WrappingFault> {
+        let key = UnboundKey::new(&AES_256_GCM, self.bytes()?.expose_secret()).map_err(|_| WrappingFault::NotAKey)?;
+        Ok(LessSafeKey::new(key))
+    }
+
+    fn bytes(&self) -> Result<SecretSlice<u8>, WrappingFault> {
         let text = self.key_file.read()?;
         let bytes = STANDARD.decode(text.expose_secret().trim()).map_err(|_| WrappingFault::NotAKey)?;
-        let bytes = SecretSlice::from(bytes);
-        let key = UnboundKey::new(&AES_256_GCM, bytes.expose_secret()).map_err(|_| WrappingFault::NotAKey)?;
-        Ok(LessSafeKey::new(key))
+        if bytes.len() != 32 {
+            return Err(WrappingFault::NotAKey);
+        }
+        Ok(SecretSlice::from(bytes))
     }
 }
 

@@ -268,7 +268,7 @@ async fn a_forked_log_is_noticed_while_nothing_is_written() {
     let broker = bailiwick::model::BrokerId::random(&bailiwick::model::SystemEntropy);
     let opened = bailiwick::audit::Log::open(
         db.pool.clone(),
-        crate::support::audit::signer(),
+        crate::support::audit::signers(),
         broker,
         Arc::new(SystemClock),
         Arc::new(bailiwick::model::SystemEntropy),

@@ -12,7 +12,7 @@ use bailiwick::{
 use sqlx::PgPool;
 
 use crate::support::{
-    audit::{caller, decision, entries, kinds, limits, log, log_at, signer, stopped},
+    audit::{caller, decision, entries, kinds, limits, log, log_at, signed_by, signer, signers, stopped},
     database, eventually,
 };
 
@@ -236,7 +236,14 @@ async fn another_log_and_a_role_that_may_not_write_are_refused() {
         bailiwick::audit::checkpoint::CheckpointSigner::from_seed("other/audit", uuid::Uuid::nil(), &[1; 32]).unwrap();
     let open = |pool: PgPool, signer| {
         let broker = BrokerId::random(&SystemEntropy);
-        bailiwick::audit::Log::open(pool, signer, broker, Arc::new(SystemClock), Arc::new(SystemEntropy), limits())
+        bailiwick::audit::Log::open(
+            pool,
+            signed_by(signer),
+            broker,
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+            limits(),
+        )
     };
     assert!(matches!(open(db.pool.clone(), other).await, Err(LogFault::Origin { .. })));
     let auditor = db.another_pool("bailiwick_auditor");
@@ -255,7 +262,7 @@ async fn a_database_that_forgets_commits_is_refused() {
     let broker = BrokerId::random(&SystemEntropy);
     let opened = bailiwick::audit::Log::open(
         forgetful,
-        signer(),
+        signers(),
         broker,
         Arc::new(SystemClock),
         Arc::new(SystemEntropy),

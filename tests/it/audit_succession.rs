@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bailiwick::{
     audit::{
-        Draft, Event, Log, Signers,
+        Draft, Event, Log,
         archive::{archive, drop_month, due},
         checkpoint::{CheckpointSigner, Verifier},
     },
@@ -19,7 +19,7 @@ use crate::{
     fork::set_back,
     support::{
         Site, TestDb,
-        audit::{ORIGIN, decision, limits, log_at, signer},
+        audit::{ORIGIN, decision, limits, log_at, signed_by, signer},
         database, eventually,
         ledger::{Said, cli, keep_key, tamper},
     },
@@ -136,7 +136,7 @@ impl Past {
         eventually(async || (log.health().signed == 21).then_some(())).await;
         keep_key(&db, &signer(), "retired").await;
         keep_key(&db, &next(), "active").await;
-        log.sign_with(Signers::new(next(), Vec::new()).after(vec![signer()]));
+        log.sign_with(signed_by(next()).after(vec![signer()]));
         write(&log, 20).await;
         clock.advance(Duration::from_secs(70 * 86_400));
         write(&log, 5).await;
@@ -146,7 +146,7 @@ impl Past {
         let mut job = owner.acquire().await.unwrap();
         let due = due(&mut job, Duration::from_secs(86_400), clock.now()).await.unwrap().remove(0);
         let (broker, entropy) = (BrokerId::random(&SystemEntropy), Arc::new(SystemEntropy));
-        let opened = Log::open(owner.clone(), next(), broker, clock.clone(), entropy, limits()).await;
+        let opened = Log::open(owner.clone(), signed_by(next()), broker, clock.clone(), entropy, limits()).await;
         let (writer, writing) = opened.unwrap();
         let archived = archive(&owner, &writer, &due, folder.path(), clock.now()).await.unwrap();
         drop_month(&mut job, &archived, folder.path(), clock.now()).await.unwrap();

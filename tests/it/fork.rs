@@ -7,7 +7,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use bailiwick::{
     audit::{
-        Event, Log, LogFault, Signed, Signers, State,
+        Event, Log, LogFault, Signed, State,
         fork::{AcceptFault, Acceptance, accept},
         published::Published,
         tree::leaf_hash,
@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::support::{
     TestDb,
-    audit::{ORIGIN, decision, entries, limits, log, signer},
+    audit::{ORIGIN, decision, entries, limits, log, signer, signers},
     database, eventually,
 };
 
@@ -206,7 +206,7 @@ fn forged(published: &Published, size: u64) -> Vec<u8> {
 }
 
 async fn compare(db: &TestDb, published: &Published) -> Result<(), LogFault> {
-    let (signers, broker) = (Signers::new(signer(), Vec::new()), BrokerId::random(&SystemEntropy));
+    let (signers, broker) = (signers(), BrokerId::random(&SystemEntropy));
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let opened = Log::open_after(Some(published), db.pool.clone(), signers, broker, clock, entropy, limits()).await;
     // It stops in good order, or what it was about to sign would arrive after what the test does next.
@@ -216,7 +216,7 @@ async fn compare(db: &TestDb, published: &Published) -> Result<(), LogFault> {
 }
 
 async fn accepted(db: &TestDb, published: &Published) -> Result<Signed, AcceptFault> {
-    let signers = Signers::new(signer(), Vec::new());
+    let signers = signers();
     let acceptance = Acceptance {
         published,
         signers: &signers,

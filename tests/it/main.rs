@@ -21,6 +21,7 @@ mod audit_forged;
 mod audit_golden;
 mod audit_log;
 mod audit_paused;
+mod audit_planted;
 mod audit_proof;
 mod audit_reading;
 mod audit_review_cli;

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     cpu,
     support::{
-        audit::{decision, request, signer},
+        audit::{decision, request, signers},
         server::Server,
     },
 };
@@ -75,7 +75,7 @@ impl Brokers {
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
             let pool = server.pool("bailiwick_broker", 8);
             let broker = BrokerId::random(&SystemEntropy);
-            running.push(Log::open(pool, signer(), broker, clock, entropy, limits).await.unwrap());
+            running.push(Log::open(pool, signers(), broker, clock, entropy, limits).await.unwrap());
         }
         Self { running, owner: server.pool("postgres", 1) }
     }

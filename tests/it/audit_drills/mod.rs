@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bailiwick::{
     audit::{
-        Log, Signers,
+        Log,
         checkpoint::CheckpointSigner,
         published::{Published, Record},
     },
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::support::{
     TestDb,
-    audit::{ORIGIN, decision, limits, log, signer},
+    audit::{ORIGIN, decision, limits, log, signer, signers},
     database,
     ledger::{Said, cli, keep_key, tamper},
 };
@@ -148,7 +148,7 @@ impl Scene {
 
     /// What a broker does that starts on `db` and knows what was published.
     async fn broker(&self, db: &TestDb) -> Broker {
-        let (signers, broker) = (Signers::new(signer(), Vec::new()), BrokerId::random(&SystemEntropy));
+        let (signers, broker) = (signers(), BrokerId::random(&SystemEntropy));
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let opened =
             Log::open_after(Some(&self.published), db.pool.clone(), signers, broker, clock, entropy, limits()).await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bailiwick::{
-    audit::{Draft, Entry, Event, Limits, Log, Tasks, checkpoint::CheckpointSigner},
+    audit::{BatchMac, Draft, Entry, Event, Limits, Log, Signers, Tasks, checkpoint::CheckpointSigner},
     model::{
         Action, Assurance, AssuranceLevel, BrokerId, Caller, CanonicalPath, Cause, Clock, Context, Decision, Identity,
         LoginId, Method, PersonId, PolicyVersion, Presented, RequestId, Scope, SeededEntropy, SystemClock,
@@ -34,6 +34,21 @@ pub fn signer() -> CheckpointSigner {
     CheckpointSigner::from_seed(ORIGIN, Uuid::from_u128(7), &[7; 32]).unwrap()
 }
 
+/// What the brokers of every log in tests know each other's batches by.
+pub fn batches() -> BatchMac {
+    BatchMac::new(&[9; 32])
+}
+
+/// The keys of every log in tests.
+pub fn signers() -> Signers {
+    signed_by(signer())
+}
+
+/// The same, with another that signs.
+pub fn signed_by(key: CheckpointSigner) -> Signers {
+    Signers::new(key, Vec::new(), batches())
+}
+
 /// The log of a broker of its own on `pool`.
 pub async fn log(pool: &PgPool) -> (Log, Tasks) {
     log_at(pool, Arc::new(SystemClock), limits()).await
@@ -42,7 +57,7 @@ pub async fn log(pool: &PgPool) -> (Log, Tasks) {
 /// The same, with its time and patience.
 pub async fn log_at(pool: &PgPool, clock: Arc<dyn Clock>, limits: Limits) -> (Log, Tasks) {
     let broker = BrokerId::random(&SystemEntropy);
-    Log::open(pool.clone(), signer(), broker, clock, Arc::new(SystemEntropy), limits).await.expect("the log opens")
+    Log::open(pool.clone(), signers(), broker, clock, Arc::new(SystemEntropy), limits).await.expect("the log opens")
 }
 
 /// The `n`th request.

@@ -82,7 +82,8 @@ impl Bench {
         drop(connection);
 
         let (pool, broker) = (db.pool.clone(), BrokerId::random(&*entropy));
-        let log = Log::open(pool.clone(), signer, broker, clock.clone(), entropy.clone(), Limits::default()).await;
+        let signers = super::audit::signed_by(signer);
+        let log = Log::open(pool.clone(), signers, broker, clock.clone(), entropy.clone(), Limits::default()).await;
         let (log, tasks) = log.unwrap();
         let (live, _) = Live::open(rules(files.path()), pool.clone(), log.clone(), clock.clone()).await.unwrap();
         let (feed, _) = Feed::open(pool.clone()).await.unwrap();

@@ -106,5 +106,5 @@ pub fn web(method: Method, path: &str) -> Action {
 async fn open_log(pool: PgPool, clock: Arc<FrozenClock>, entropy: Arc<SeededEntropy>) -> (Log, Tasks) {
     let signer = CheckpointSigner::from_seed("auth.example/audit", Uuid::from_u128(1), &[7; 32]).unwrap();
     let broker = BrokerId::random(entropy.as_ref());
-    Log::open(pool, signer, broker, clock, entropy, super::audit::patience()).await.unwrap()
+    Log::open(pool, super::audit::signed_by(signer), broker, clock, entropy, super::audit::patience()).await.unwrap()
 }

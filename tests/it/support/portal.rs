@@ -89,8 +89,16 @@ impl TestPortal {
 
         let signer = CheckpointSigner::from_seed(&settings.audit.origin, key.id, key.seed.expose_secret()).unwrap();
         let broker = BrokerId::random(&*entropy);
-        let (log, recording) =
-            Log::open(pool.clone(), signer, broker, both().0, both().1, super::audit::patience()).await.unwrap();
+        let (log, recording) = Log::open(
+            pool.clone(),
+            super::audit::signed_by(signer),
+            broker,
+            both().0,
+            both().1,
+            super::audit::patience(),
+        )
+        .await
+        .unwrap();
         let (shipping, shipped) = Shipping::open(&nowhere, &[], &log, &pool, &time).unwrap();
         let (live, rules) = Live::open(settings.policy.clone(), pool.clone(), log.clone(), both().0).await.unwrap();
         let (feed, polling) = Feed::open_within(pool.clone(), super::audit::STALE_AFTER).await.unwrap();
