@@ -159,7 +159,11 @@ async fn put(db: &mut PgConnection, due: &Due, path: &Path) -> Result<Vec<Verifi
     let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
     let part = path.with_extension("part");
     let mut out = BufWriter::new(File::create(&part).map_err(at)?);
-    write(db, &selection, &signed, (&head.origin, &texts), &[], &mut out).await?;
+    let written = write(db, &selection, &signed, (&head.origin, &texts), &[], &mut out).await?;
+    if let Some(changed) = written.changed.first() {
+        let what = format!("the stored text of the {changed} is not the one that was in force");
+        return Err(ArchiveFault::Log(what));
+    }
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(at)?;
     fs::rename(&part, path).map_err(at)?;
     // The name must survive a power cut as well as the bytes.

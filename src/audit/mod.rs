@@ -34,6 +34,7 @@ mod signer;
 pub mod storage;
 mod sweep;
 mod tasks;
+pub mod texts;
 pub mod tile;
 pub mod told;
 pub mod tree;

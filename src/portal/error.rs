@@ -58,6 +58,8 @@ pub enum PortalFault {
     NoLogin,
     /// Bad request: the entry's text is in an archive by now.
     Archived,
+    /// Failure: the entry must be in the database and is not. Somebody has been at it.
+    Missing(u64),
     /// Denial for now: too many come from there at once. Says how long to wait.
     TooMany(Duration),
     /// Failure: no decision can be made or recorded, so nothing is done.
@@ -124,12 +126,12 @@ impl PortalFault {
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Failure(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Failure(_) | Self::Missing(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     const fn is_ours(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Provider(_) | Self::Slow | Self::Failure(_))
+        matches!(self, Self::Unavailable(_) | Self::Provider(_) | Self::Slow | Self::Failure(_) | Self::Missing(_))
     }
 
     /// In a few words.
@@ -140,6 +142,7 @@ impl PortalFault {
             Self::HalfWay => "Your passkey is missing yet",
             Self::Denied(_) | Self::Hidden => "Not allowed",
             Self::Archived => "This entry is archived",
+            Self::Missing(_) => "This entry is missing",
             Self::StepUp(_) => "Your passkey is asked for again",
             Self::Unproven(..) => "That proves nothing",
             Self::Cancelled => "You are not signed in",
@@ -176,6 +179,10 @@ impl PortalFault {
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
             Self::Archived => "Its hash is still in the log; its text is in the archive that the log names.".to_owned(),
+            Self::Missing(index) => format!(
+                "Entry {index} is missing from the database; its hash is still in the log, and no entry says that it \
+                 was archived. Run bailiwick audit verify."
+            ),
             Self::TooMany(_) => "Too much was asked for from your network just now. Please wait a little.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
             Self::Provider(_) => "Please try again in a moment.".to_owned(),
@@ -197,6 +204,7 @@ impl PortalFault {
             Self::HalfWay => "half-signed-in",
             Self::Denied(_) | Self::Hidden => "denied",
             Self::Archived => "archived",
+            Self::Missing(_) => "missing",
             Self::StepUp(_) => "step-up",
             Self::Unproven(..) => "unproven",
             Self::Cancelled => "cancelled",
@@ -216,6 +224,7 @@ impl PortalFault {
             Self::Failure(why) | Self::Unavailable(why) | Self::Provider(why) => {
                 tracing::error!(%request, kind = self.kind(), %why, "the portal could not answer");
             }
+            Self::Missing(index) => tracing::error!(%request, index, "an entry of the audit log is missing"),
             Self::Slow => tracing::error!(%request, "a request took too long"),
             _ => {}
         }

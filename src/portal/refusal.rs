@@ -82,7 +82,7 @@ fn check(path: &str, fault: &PortalFault, nobody: &str) -> Option<(&'static str,
         PortalFault::Denied(_) | PortalFault::StepUp(_) | PortalFault::Unproven(_, Recorded::Already) => None,
         PortalFault::Cancelled => None,
         // The reading itself was asked for.
-        PortalFault::Hidden | PortalFault::Archived => None,
+        PortalFault::Hidden | PortalFault::Archived | PortalFault::Missing(_) => None,
         PortalFault::Stranger(Stranger::Navigation) => of_theirs("navigation", "another site led here"),
         PortalFault::Stranger(Stranger::Change) => of_theirs("origin", "another site's page may not change anything"),
         PortalFault::Stranger(Stranger::BrowserAtApi) => of_theirs("api", "a browser spoke to the API"),

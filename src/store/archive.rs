@@ -99,6 +99,27 @@ pub async fn newest_of_kind(db: impl PgExecutor<'_>, kind: &str) -> Result<Optio
     Ok(row.map(|(leaf,)| leaf))
 }
 
+/// The newest entry of a kind from the leaf `from` on: index and leaf bytes.
+pub async fn newest_of_kind_from(
+    db: impl PgExecutor<'_>,
+    kind: &str,
+    from: u64,
+) -> Result<Option<(u64, Vec<u8>)>, StoreFault> {
+    let row: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "select leaf_index, leaf
+           from entry
+          where kind = $1
+            and leaf_index >= $2
+          order by leaf_index desc
+          limit 1",
+    )
+    .bind(kind)
+    .bind(stored(from))
+    .fetch_optional(db)
+    .await?;
+    row.map(|(index, leaf)| Ok((natural(index)?, leaf))).transpose()
+}
+
 /// The entries among the first `size` that say who signs, or that the log's past was cut: index and leaf bytes, those
 /// whose months were dropped as well.
 pub async fn succession(db: impl PgExecutor<'_>, size: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {

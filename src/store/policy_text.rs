@@ -1,5 +1,5 @@
 //! The texts that decisions are made under, kept for as long as the log that names them by hash.
-//! Written once, never changed: the database itself checks each hash against its text.
+//! Written once, never changed: the database itself checks each hash against its text when it is written.
 
 use sqlx::PgConnection;
 
@@ -47,8 +47,8 @@ pub async fn keep_policy_text(
     Ok(())
 }
 
-/// The text with this hash, if it was ever in force here.
-pub async fn policy_text(
+/// The text that stands under this hash. Whether it has it is the audit room's to say.
+pub async fn unchecked_text(
     connection: &mut PgConnection,
     kind: TextKind,
     hash: &[u8; 32],

@@ -158,9 +158,12 @@ pub enum BundleFault {
     /// There are no such entries, or no checkpoint covers them.
     #[error("{0}")]
     Beyond(String),
-    /// The body of an entry is no longer in the database.
-    #[error("entry {0} is not in the database: it was archived, or someone removed it")]
-    Gone(u64),
+    /// The body of an entry is in an archive.
+    #[error("entry {0} is not in the database: it was archived")]
+    Archived(u64),
+    /// The body of an entry is gone, and no entry says that it was archived.
+    #[error("entry {0} is missing from the database; its hash is still in the log: run bailiwick audit verify")]
+    Missing(u64),
     /// What is stored proves nothing: the log has been tampered with.
     #[error("{0}: verify the log")]
     Unsound(String),

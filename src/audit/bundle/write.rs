@@ -11,13 +11,11 @@ use super::{BundleFault, Hex, Line, Selection, VERSION, cover, named_texts, succ
 use crate::{
     audit::{
         proof,
+        search::archived_before,
+        texts::{Text, text},
         tree::{Edge, Hash, leaf_hash},
     },
-    store::{
-        checkpoint::Checkpoint,
-        entry,
-        policy_text::{TextKind, policy_text},
-    },
+    store::{StoreFault, checkpoint::Checkpoint, entry, policy_text::TextKind},
 };
 
 /// What a bundle is to prove besides: that the log continues an older tree. The walk stops at its size, so that whoever
@@ -39,6 +37,8 @@ pub struct Written {
     pub entries: u64,
     /// How many texts.
     pub texts: u64,
+    /// Those that are not in it, because another text stands in their place: kind and hash.
+    pub changed: Vec<String>,
     /// How many bytes.
     pub bytes: u64,
     /// SHA-256 over them.
@@ -73,10 +73,10 @@ pub async fn write(
     if pen.edge.root().as_slice() != signed.root {
         return Err(BundleFault::Unsound("the entries do not come to the root that was signed".to_owned()));
     }
-    let texts = pen.texts(db).await?;
+    let (texts, changed) = pen.texts(db).await?;
     pen.out.flush()?;
     let sha256 = pen.digest.finish().as_ref().try_into().unwrap_or_default();
-    Ok(Written { entries: pen.entries, texts, bytes: pen.bytes, sha256 })
+    Ok(Written { entries: pen.entries, texts, changed, bytes: pen.bytes, sha256 })
 }
 
 /// The file, and how far the walk over the tree is.
@@ -113,7 +113,7 @@ impl<'o, W: Write> Pen<'o, W> {
         let mut covers = proof::covers(db, &gaps.concat()).await?.into_iter();
         let kept = |index: &u64| self.succession.leaves.contains_key(index);
         let wanted: Vec<u64> = ranges.iter().cloned().flatten().filter(|index| !kept(index)).collect();
-        let mut leaves = entry::leaves(db, &wanted).await?.into_iter();
+        let mut leaves = entry::leaves(&mut *db, &wanted).await?.into_iter();
         for (gaps, range) in gaps.into_iter().zip(ranges) {
             gaps.into_iter().zip(covers.by_ref()).try_for_each(|(gap, hashes)| self.skip(gap, hashes))?;
             for index in range.clone() {
@@ -121,7 +121,10 @@ impl<'o, W: Write> Pen<'o, W> {
                     Some(leaf) => Some(leaf),
                     None => leaves.next().filter(|(found, _)| *found == index).map(|(_, leaf)| leaf),
                 };
-                self.entry(index, leaf.ok_or(BundleFault::Gone(index))?)?;
+                match leaf {
+                    Some(leaf) => self.entry(index, leaf)?,
+                    None => return Err(gone(db, index).await?),
+                }
             }
         }
         Ok(())
@@ -177,9 +180,9 @@ impl<'o, W: Write> Pen<'o, W> {
         self.arrive()
     }
 
-    /// Adds the texts that entries named and the database has; how many.
-    async fn texts(&mut self, db: &mut PgConnection) -> Result<u64, BundleFault> {
-        let mut count = 0;
+    /// Adds the texts that entries named and the database has: how many, and which it has no longer as they were.
+    async fn texts(&mut self, db: &mut PgConnection) -> Result<(u64, Vec<String>), BundleFault> {
+        let (mut count, mut changed) = (0, Vec::new());
         for (kind, name) in std::mem::take(&mut self.named) {
             let mut hash = [0; 32];
             let Ok(()) = hex::decode_to_slice(&name, &mut hash) else { continue };
@@ -188,13 +191,23 @@ impl<'o, W: Write> Pen<'o, W> {
                 "entities" => TextKind::Entities,
                 _ => TextKind::Schema,
             };
-            if let Some(body) = policy_text(&mut *db, of, &hash).await? {
-                self.line(&Line::Text { kind: kind.to_owned(), sha256: Hex(hash), body })?;
-                count += 1;
+            match text(&mut *db, of, &hash).await? {
+                Text::Whole(body) => {
+                    self.line(&Line::Text { kind: kind.to_owned(), sha256: Hex(hash), body })?;
+                    count += 1;
+                }
+                Text::Changed => changed.push(format!("{kind} {name}")),
+                Text::Missing => {}
             }
         }
-        Ok(count)
+        Ok((count, changed))
     }
+}
+
+/// Why the entry at `index` is not in the database.
+async fn gone(db: &mut PgConnection, index: u64) -> Result<BundleFault, StoreFault> {
+    let is_archived = index < archived_before(db).await?;
+    Ok(if is_archived { BundleFault::Archived(index) } else { BundleFault::Missing(index) })
 }
 
 /// The ranges of a selection in portions of at most [`STRETCH`] entries.

@@ -30,9 +30,15 @@ pub struct Manifest {
     pub last_leaf: Option<u64>,
     /// How many entries the log had; later ones are not in it.
     pub log_size: u64,
-    /// How many entries could not be written, because only their hashes are still in the database.
+    /// How many entries could not be written, because they are archived, as an entry of the log says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<u64>,
+    /// How many could not be written, because they are gone and no entry says that they were archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<u64>,
+    /// How many are not what was recorded: left out, or written as bytes where nothing was asked of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<u64>,
     /// The files, beside the manifest.
     pub files: Vec<File>,
     /// The newest checkpoint of the log: a C2SP signed note.

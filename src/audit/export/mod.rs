@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::{
     Entry,
-    search::{Search, find_from},
+    search::{Losses, Search, find_from},
     told::Targets,
 };
 use crate::store::{StoreFault, checkpoint, head, search};
@@ -63,6 +63,7 @@ pub struct Export {
     entries: u64,
     leaves: Option<(u64, u64)>,
     bodiless: u64,
+    losses: Losses,
 }
 
 impl Export {
@@ -82,6 +83,7 @@ impl Export {
             entries: 0,
             leaves: None,
             bodiless: 0,
+            losses: Losses::default(),
         })
     }
 
@@ -102,6 +104,7 @@ impl Export {
         let mut found = find_from(&mut *db, &self.search, from, AT_ONCE, |entry| readable(Some(entry))).await?;
         self.next = found.next.filter(|next| *next < self.size);
         self.bodiless += found.bodiless;
+        self.losses.join(&found.losses);
         found.entries.retain(|(index, _)| *index < self.size);
         let mut entries: Vec<(u64, Vec<u8>, Option<Entry>)> = Vec::with_capacity(found.entries.len());
         for (index, leaf) in found.entries {
@@ -123,6 +126,9 @@ impl Export {
                 (Format::Csv, None) => row::unreadable(*index, leaf, &mut bytes),
                 (Format::Ndjson, _) => bytes.extend_from_slice(format!("{}\n", json_line(*index, leaf)).as_bytes()),
             }
+            if entry.is_none() {
+                self.losses.damaged.add(*index);
+            }
             self.entries += 1;
             self.leaves = Some((self.leaves.map_or(*index, |(first, _)| first), *index));
         }
@@ -134,6 +140,11 @@ impl Export {
     /// How far it is: the leaf that it goes on from, and how many there are.
     pub fn progress(&self) -> (u64, u64) {
         (self.next.unwrap_or(self.size), self.size)
+    }
+
+    /// What could not be written, or only as bytes that are no entry.
+    pub const fn losses(&self) -> &Losses {
+        &self.losses
     }
 
     /// What came out, under the name that the file has. Takes the newest checkpoint with it, by which the entries can be
@@ -150,6 +161,8 @@ impl Export {
             last_leaf: self.leaves.map(|(_, last)| last),
             log_size: self.size,
             archived: Some(self.bodiless),
+            missing: Some(self.losses.missing.count),
+            damaged: Some(self.losses.damaged.count),
             files: vec![File { name: name.to_owned(), bytes: self.bytes, sha256: hex::encode(self.hash.finish()) }],
             checkpoint: checkpoint.map(|checkpoint| checkpoint.note),
         })

@@ -152,7 +152,8 @@ fn read(leaf: &[u8]) -> Option<Entry> {
 }
 
 /// The word of `what` for bytes that are no entry.
-const UNREADABLE: &str = "unreadable";
+/// The word by which bytes that were no entry when they were indexed are found.
+pub(super) const UNREADABLE: &str = "unreadable";
 
 /// When each leaf was recorded, as runs of leaves with the same time: microseconds since the run before, then how many,
 /// each as a number of seven bits a byte. A leaf whose time is not known counts with the one before it.

@@ -77,6 +77,11 @@ pub async fn activity(db: &mut PgConnection, search: &Search, buckets: usize) ->
         return Ok(Activity { buckets: Vec::new(), is_exact: true });
     };
     let mut chart = Chart::over(span, buckets);
+    chart.add_newest(match search {
+        all if *all == Search::default() => newest.read.saturating_sub(newest.entries.len() as u64),
+        dated if dated.asks_nothing_of_an_entry() => newest.unreadable,
+        _ => 0,
+    });
     let unread = (until.saturating_sub(from.max(indexed))).saturating_sub(newest.read);
     for (entry, is_wanted) in newest.entries.iter().map(|entry| (entry, search.matches(entry))) {
         if is_wanted {
@@ -150,14 +155,16 @@ async fn of_request(db: &mut PgConnection, search: &Search, buckets: usize) -> R
 /// The newest entries, which the index lacks.
 struct Newest {
     entries: Vec<Entry>,
+    unreadable: u64,
     read: u64,
 }
 
 async fn newest(db: &mut PgConnection, from: u64, until: u64) -> Result<Newest, StoreFault> {
     let from = from.max(until.saturating_sub(MOST_UNINDEXED));
     let leaves = if from < until { search::leaves_between(db, from, until).await? } else { Vec::new() };
-    let entries = leaves.iter().filter_map(|(_, leaf)| Entry::from_leaf(leaf).ok()).collect();
-    Ok(Newest { entries, read: until.saturating_sub(from) })
+    let entries: Vec<Entry> = leaves.iter().filter_map(|(_, leaf)| Entry::from_leaf(leaf).ok()).collect();
+    let unreadable = leaves.len().saturating_sub(entries.len()) as u64;
+    Ok(Newest { entries, unreadable, read: until.saturating_sub(from) })
 }
 
 /// From when until when: the times of `search`, or those of the entries that it leaves. None: there are no entries.
@@ -226,6 +233,13 @@ impl Chart {
             _ => (0, 0, count),
         };
         self.add_counts(self.place(at), counts);
+    }
+
+    /// Adds what does not say when it was recorded, or is gone, but was among the newest.
+    fn add_newest(&mut self, count: u64) {
+        if let Some(bucket) = self.buckets.last_mut() {
+            bucket.other += count;
+        }
     }
 
     fn add_counts(&mut self, place: i64, (allow, deny, other): (u64, u64, u64)) {

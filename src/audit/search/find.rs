@@ -2,19 +2,23 @@
 //! reached, the page says so and where to go on. Nothing scans the entries: hits are read by their index, and only the
 //! newest ones, which the index does not have yet, are read one by one.
 
+mod gone;
+
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
+use self::gone::Led;
 use super::{
     bits::{BLOCK, Bits},
+    lost::Losses,
     query::Search,
     walk::Walk,
 };
 use crate::{
     audit::Entry,
     store::{
-        StoreFault,
+        StoreFault, entry,
         search::{self, Extent, Order},
     },
 };
@@ -33,6 +37,8 @@ pub struct Found {
     pub size: u64,
     /// How many entries of this stretch are archived: the index names them, but only their hashes are still here.
     pub bodiless: u64,
+    /// What there must be in this stretch and cannot be shown.
+    pub losses: Losses,
     /// How many blocks were looked at.
     pub examined: u64,
     /// What to know about this page: why it is not full, or what would make it faster.
@@ -85,7 +91,13 @@ struct Looking<'a> {
     extent: Extent,
     /// The leaves that are left: from, until.
     left: (u64, u64),
+    /// The leaves that there were when it began: from, until.
+    whole: (u64, u64),
     reads: u64,
+    /// The entries before this one are known to be archived.
+    archived: u64,
+    /// What was lost since the last entry that was found.
+    lost: Losses,
     found: Found,
 }
 
@@ -105,7 +117,8 @@ impl<'a> Looking<'a> {
             Order::OldestFirst => (from.max(cursor.unwrap_or(from)), until),
         };
         let found = Found { indexed_to: extent.blocks * BLOCK, size: extent.size, ..Found::default() };
-        Ok(Self { db, search, readable, order, limit: limit.max(1), extent, left, reads: 0, found })
+        let (limit, reads, archived, lost) = (limit.max(1), 0, 0, Losses::default());
+        Ok(Self { db, search, readable, order, limit, extent, left, whole: left, reads, archived, lost, found })
     }
 
     async fn page(mut self) -> Result<Found, StoreFault> {
@@ -123,7 +136,10 @@ impl<'a> Looking<'a> {
             self.found.hint = None;
             let last = self.found.entries.last().map(|(index, _)| *index);
             self.found.next = last.map(|last| if self.order == Order::NewestFirst { last } else { last + 1 });
+        } else {
+            self.found.losses.join(&self.lost);
         }
+        self.never_readable().await?;
         Ok(self.found)
     }
 
@@ -149,7 +165,7 @@ impl<'a> Looking<'a> {
         let (from, until) = self.left;
         rows.into_iter()
             .filter(|(index, _)| (from..until).contains(index))
-            .for_each(|(index, leaf)| self.consider(index, leaf));
+            .for_each(|(index, leaf)| self.consider(index, leaf, Led::Request));
         Ok(())
     }
 
@@ -173,30 +189,25 @@ impl<'a> Looking<'a> {
             } else {
                 (from.max(indexed), (from.max(indexed) + BLOCK).min(until))
             };
-            let mut rows = search::leaves_between(&mut *self.db, part.0, part.1).await?;
+            let read = search::leaves_between(&mut *self.db, part.0, part.1).await?;
+            let mut rows: HashMap<u64, Vec<u8>> = read.into_iter().collect();
+            let mut places: Vec<u64> = (part.0..part.1).collect();
+            self.settle(places.iter().filter(|place| !rows.contains_key(*place))).await?;
             if newest_first {
-                rows.reverse();
+                places.reverse();
             }
-            for (index, leaf) in rows {
-                self.consider(index, leaf);
+            for index in places {
+                match rows.remove(&index) {
+                    Some(leaf) => self.consider(index, leaf, Led::Place),
+                    None => self.miss_unindexed(index),
+                }
                 if self.is_full() {
                     return Ok(());
                 }
             }
-            self.miss_archived(part);
             self.leave_out(part);
         }
         Ok(())
-    }
-
-    /// What is archived in a stretch without an index: nobody can ask it anything but whether it is there.
-    fn miss_archived(&mut self, (from, until): (u64, u64)) {
-        let gone = until.min(self.extent.oldest).saturating_sub(from);
-        if *self.search == Search::default() {
-            self.found.bodiless += gone;
-        } else if gone > 0 {
-            self.found.hint = Some(ARCHIVED_UNINDEXED.to_owned());
-        }
     }
 
     /// Whether what is next lies where the index ends, or after.
@@ -255,9 +266,10 @@ impl<'a> Looking<'a> {
             }
             named.extend(places);
         }
-        let (archived, named): (Vec<u64>, Vec<u64>) = named.into_iter().partition(|index| *index < self.extent.oldest);
+        let (gone, named): (Vec<u64>, Vec<u64>) = named.into_iter().partition(|index| *index < self.extent.oldest);
+        self.settle(gone.iter()).await?;
         if !newest_first {
-            self.found.bodiless += archived.len() as u64;
+            gone.iter().for_each(|index| self.miss(*index));
         }
         let mut named = named.as_slice();
         while let (Some(first), false) = (named.first(), self.is_done()) {
@@ -271,12 +283,18 @@ impl<'a> Looking<'a> {
             self.reads += part.len() as u64;
             let last = part.last().unwrap_or(first);
             let blocks = (first.min(last) / BLOCK, first.max(last) / BLOCK);
-            let read = search::leaves_at(&mut *self.db, part, blocks).await?;
-            let mut leaves: HashMap<u64, Vec<u8>> = read.into_iter().collect();
+            let mut leaves: HashMap<u64, Vec<u8>> =
+                search::leaves_at(&mut *self.db, part, blocks).await?.into_iter().collect();
+            // The times of a block are as little evidence as the rest of the index.
+            let gone: Vec<u64> = part.iter().filter(|index| !leaves.contains_key(index)).copied().collect();
+            if !gone.is_empty() {
+                leaves.extend(entry::leaves(&mut *self.db, &gone).await?);
+            }
+            self.settle(gone.iter().filter(|index| !leaves.contains_key(*index))).await?;
             for index in part {
                 match leaves.remove(index) {
-                    Some(leaf) => self.consider(*index, leaf),
-                    None => self.found.bodiless += 1,
+                    Some(leaf) => self.consider(*index, leaf, Led::Index),
+                    None => self.miss(*index),
                 }
                 if self.is_full() {
                     return Ok(());
@@ -285,20 +303,9 @@ impl<'a> Looking<'a> {
             }
         }
         if newest_first && !self.is_done() {
-            self.found.bodiless += archived.len() as u64;
+            gone.iter().for_each(|index| self.miss(*index));
         }
         Ok(())
-    }
-
-    /// Takes the leaf, if it is one that is looked for.
-    fn consider(&mut self, index: u64, leaf: Vec<u8>) {
-        let is_wanted = match Entry::from_leaf(&leaf) {
-            Ok(entry) => self.search.matches(&entry) && (self.readable)(&entry),
-            Err(_) => self.search.asks_nothing_of_an_entry(),
-        };
-        if is_wanted && !self.is_full() {
-            self.found.entries.push((index, leaf));
-        }
     }
 
     /// Goes on behind `part`, which has been looked at.
@@ -317,17 +324,6 @@ impl<'a> Looking<'a> {
         });
     }
 }
-
-impl Search {
-    /// Bytes that cannot be read are shown only where nothing was asked of them.
-    fn asks_nothing_of_an_entry(&self) -> bool {
-        Self { from: None, until: None, ..self.clone() } == Self::default()
-    }
-}
-
-/// Says no number: whoever asks may not be told how many.
-const ARCHIVED_UNINDEXED: &str =
-    "The oldest entries are archived and were never indexed: whether they are what you look for cannot be told here.";
 
 /// How many blocks one page looks at, about: some sixteen million entries.
 const MOST_BLOCKS: u64 = 16_384;

@@ -27,7 +27,8 @@ impl Terms {
         numbers
     }
 
-    fn are_in(&self, entry: &Entry) -> bool {
+    /// Whether `entry` has them all.
+    pub(super) fn are_in(&self, entry: &Entry) -> bool {
         let mut missing: Vec<&(Field, String)> = self.wanted.iter().collect();
         if !missing.is_empty() {
             terms(entry.into(), &mut |field, value| missing.retain(|term| term.0 != field || term.1 != value));

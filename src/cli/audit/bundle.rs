@@ -111,7 +111,12 @@ impl Bundle {
             written.bytes,
             hex::encode(written.sha256)
         ));
-        Ok(Ending::Yes)
+        for changed in &written.changed {
+            remark(format_args!(
+                "the stored text of the {changed} is not the one that was in force, and was left out: run bailiwick audit verify"
+            ));
+        }
+        Ok(if written.changed.is_empty() { Ending::Yes } else { Ending::No })
     }
 
     /// Which entries, in the words of the command.
@@ -161,7 +166,7 @@ async fn put(
     let keys = log_keys(db, &head.origin).await?;
     let written = write(db, selection, signed, (&head.origin, &keys), older, out).await;
     written.map_err(|fault| match fault {
-        BundleFault::Unsound(_) | BundleFault::Write(_) => CliFault::failed(fault),
+        BundleFault::Unsound(_) | BundleFault::Missing(_) | BundleFault::Write(_) => CliFault::failed(fault),
         _ => CliFault::could_not_look(fault),
     })
 }

@@ -21,11 +21,15 @@ use super::{
     LogDatabase,
     filters::Filters,
     inert,
+    lines::lost,
     progress::Progress,
     recorded::{Recorded, record},
     shown,
 };
-use crate::audit::export::{self, Export, Manifest};
+use crate::audit::{
+    export::{self, Export, Manifest},
+    search::Losses,
+};
 
 /// `bailiwick audit export`
 #[derive(Debug, Args)]
@@ -70,15 +74,15 @@ impl ExportLog {
         let recorded = record(&mut db, "export", search.to_query(), None).await?;
         let export = Export::begin(&mut db, search, format).await.map_err(CliFault::could_not_look)?;
         let Some(out) = &self.out else {
-            let manifest = write(&recorded, &mut db, export, &mut std::io::stdout().lock(), "-").await?;
+            let (manifest, losses) = write(&recorded, &mut db, export, &mut std::io::stdout().lock(), "-").await?;
             finish(recorded, &mut db, &manifest).await?;
             remark(format_args!("{} entries, SHA-256 {}", manifest.entries, sha256(&manifest)));
-            return Ok(Ending::Yes);
+            return Ok(ending(&losses));
         };
         let name = out.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| CliFault::could_not_look("--out is not the name of a file"))?;
         let mut file = BufWriter::new(created(out)?);
-        let manifest = write(&recorded, &mut db, export, &mut file, name).await?;
+        let (manifest, losses) = write(&recorded, &mut db, export, &mut file, name).await?;
         let kept = file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         kept.map_err(|fault| at(out, &fault))?;
         let beside = manifest_beside(out);
@@ -86,7 +90,7 @@ impl ExportLog {
         file.write_all(&manifest.to_bytes()).and_then(|()| file.sync_all()).map_err(|fault| at(&beside, &fault))?;
         finish(recorded, &mut db, &manifest).await?;
         self.tell(&manifest, &beside)?;
-        Ok(Ending::Yes)
+        Ok(ending(&losses))
     }
 
     fn tell(&self, manifest: &Manifest, beside: &Path) -> Result<(), CliFault> {
@@ -134,7 +138,7 @@ async fn write(
     mut export: Export,
     out: &mut impl Write,
     name: &str,
-) -> Result<Manifest, CliFault> {
+) -> Result<(Manifest, Losses), CliFault> {
     let mut progress = Progress::begin();
     while let Some(bytes) = export.next(&mut *db, |_| true).await.map_err(CliFault::could_not_look)? {
         out.write_all(&bytes).map_err(|fault| CliFault::could_not_look(format!("{name}: {fault}")))?;
@@ -143,7 +147,14 @@ async fn write(
     }
     progress.end();
     out.flush().map_err(|fault| CliFault::could_not_look(format!("{name}: {fault}")))?;
-    export.manifest(db, name).await.map_err(CliFault::could_not_look)
+    let losses = export.losses().clone();
+    Ok((export.manifest(db, name).await.map_err(CliFault::could_not_look)?, losses))
+}
+
+/// Says what is missing or damaged, which is no whole export.
+fn ending(losses: &Losses) -> Ending {
+    lost(losses);
+    if losses.is_empty() { Ending::Yes } else { Ending::No }
 }
 
 /// A new file for its owner alone: a log says much about people.

@@ -15,6 +15,7 @@ use super::{
 use crate::audit::{
     Entry,
     export::json_line,
+    search::Losses,
     told::{Targets, Told},
 };
 
@@ -43,6 +44,11 @@ pub(super) async fn print(
         }
     }
     Ok(entries.iter().all(|(_, entry)| entry.is_some()))
+}
+
+/// Says what must be in the log and could not be shown.
+pub(super) fn lost(losses: &Losses) {
+    losses.sentences().iter().for_each(remark);
 }
 
 /// How many entries a reading shows.

@@ -10,6 +10,7 @@ mod evidence;
 mod export;
 mod fields;
 mod filters;
+mod index;
 mod lines;
 mod progress;
 mod proof;
@@ -47,7 +48,7 @@ pub(super) enum Audit {
     /// Check that nothing in the log was changed, dropped or added
     #[command(after_help = "Exit code: 0 sound, 1 broken, 2 it could not be looked at.\n\n\
                             Examples:\n  bailiwick audit verify --key auth.example.com/audit+1a2b3c4d+AQ...\n  \
-                            bailiwick audit verify --database postgres://auditor@db/bailiwick --checkpoint kept.txt\n  \
+                            bailiwick audit verify --database postgres://auditor@db/bailiwick --checkpoint kept.txt --index\n  \
                             bailiwick audit verify --bundle evidence.jsonl --key auth.example.com/audit+1a2b3c4d+AQ...")]
     Verify(Verify),
     /// Write entries with their proof into a file that verifies by itself

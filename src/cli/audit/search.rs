@@ -9,7 +9,7 @@ use super::{
     },
     LogDatabase,
     filters::Filters,
-    lines::{count, print},
+    lines::{count, lost, print},
     recorded::record,
 };
 use crate::audit::search::{find, tally};
@@ -49,6 +49,7 @@ impl SearchLog {
             let shown = found.entries.len();
             remark(format_args!("{shown} of {about}{} entries, newest first", tally.count));
         }
+        lost(&found.losses);
         if found.bodiless > 0 {
             remark(format_args!("{} more are archived: only their hashes are still here", found.bodiless));
         }
@@ -58,6 +59,6 @@ impl SearchLog {
         if let Some(next) = found.next {
             remark(format_args!("There is more: go on with --before {next}"));
         }
-        Ok(if is_readable { Ending::Yes } else { Ending::No })
+        Ok(if is_readable && found.losses.is_empty() { Ending::Yes } else { Ending::No })
     }
 }

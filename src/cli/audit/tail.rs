@@ -11,13 +11,13 @@ use super::{
     },
     LogDatabase,
     filters::Filters,
-    lines::{count, print},
+    lines::{count, lost, print},
     recorded::record,
 };
 use crate::{
     audit::{
         Entry,
-        search::{Search, find},
+        search::{Losses, Search, find},
     },
     store,
 };
@@ -56,15 +56,21 @@ impl Tail {
         let command = if self.follow { "follow" } else { "tail" };
         let recorded = record(&mut db, command, search.to_query(), count(&rows)).await?;
         let is_readable = print(&recorded, &mut db, &rows, self.output).await?;
+        lost(&found.losses);
         if !self.follow {
-            return Ok(if is_readable { Ending::Yes } else { Ending::No });
+            return Ok(if is_readable && found.losses.is_empty() { Ending::Yes } else { Ending::No });
         }
         let mut next = found.size;
         loop {
             let rows = store::entry::following(&mut db, next, AT_ONCE).await.map_err(CliFault::could_not_look)?;
-            match rows.last() {
-                Some((index, _)) => next = index + 1,
-                None => tokio::time::sleep(LOOK_EVERY).await,
+            let mut losses = Losses::default();
+            for (index, _) in &rows {
+                (next..*index).for_each(|gone| losses.missing.add(gone));
+                next = index + 1;
+            }
+            lost(&losses);
+            if rows.is_empty() {
+                tokio::time::sleep(LOOK_EVERY).await;
             }
             let rows: Vec<_> = rows.into_iter().filter(|(_, leaf)| is_wanted(&search, leaf)).collect();
             print(&recorded, &mut db, &rows, self.output).await?;

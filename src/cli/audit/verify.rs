@@ -14,6 +14,7 @@ use super::{
     },
     LogDatabase, cut_line,
     evidence::{look_into, verify_bundle},
+    index::{self, Answer},
     kept_note,
     progress::Progress,
     shown,
@@ -46,6 +47,9 @@ pub(in crate::cli) struct Verify {
     /// An archive of older entries, to be checked with the database; the bodies that are not given are not checked
     #[arg(long = "archive", value_name = "FILE", conflicts_with = "bundle")]
     archives: Vec<PathBuf>,
+    /// Compare the search index with the entries as well, which takes about as long again
+    #[arg(long, conflicts_with = "bundle")]
+    index: bool,
     /// How to write the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -84,11 +88,18 @@ impl Verify {
             verify::database(&mut db, self.database.more(), &anchors, |done, of| progress.show(done, of)).await;
         progress.end();
         let report = verified.map_err(CliFault::could_not_look)?;
+        let index = if self.index && report.is_sound() { Some(index::check(&mut db).await?) } else { None };
+        let answer = Answer { report: &report, index };
         match self.output {
-            Format::Json => say_json(&report)?,
-            Format::Table => tell(&report, checked),
+            Format::Json => say_json(&answer)?,
+            Format::Table => {
+                tell(&report, checked);
+                if self.index {
+                    index::tell(answer.index.as_ref());
+                }
+            }
         }
-        Ok(if report.is_sound() { Ending::Yes } else { Ending::No })
+        Ok(if answer.is_sound() { Ending::Yes } else { Ending::No })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     access::{Permit, Reader},
     audit::{
         entry::{Entry, Event},
-        search::Search,
+        search::{Search, archived_before},
     },
     model::{Action, Caller, PortalAction, RequestId},
     portal::{
@@ -129,8 +129,7 @@ pub async fn open(
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let found = entries::following(&mut *db, index, 1).await?.into_iter().find(|(found, _)| *found == index);
     let Some((_, leaf)) = found else {
-        let is_archived = index < head::newest(&mut *db).await?.size;
-        let (status, fault) = if is_archived { (410, PortalFault::Archived) } else { (404, PortalFault::NotFound) };
+        let (status, fault) = gone(&mut db, index).await?;
         permit.spend().2.answered(status);
         return Err(fault);
     };
@@ -139,6 +138,17 @@ pub async fn open(
         return Err(PortalFault::Hidden);
     };
     Ok(Opened { permit, reader, shown: Shown { index, leaf, entry } })
+}
+
+/// Why there is no entry at `index`: the log is shorter, or says that it was archived; or somebody has removed it.
+async fn gone(db: &mut PgConnection, index: u64) -> Result<(u16, PortalFault), StoreFault> {
+    Ok(if index >= head::newest(&mut *db).await?.size {
+        (404, PortalFault::NotFound)
+    } else if index < archived_before(db).await? {
+        (410, PortalFault::Archived)
+    } else {
+        (500, PortalFault::Missing(index))
+    })
 }
 
 /// What belongs to the same request, or to the same stream, newest first.

@@ -87,6 +87,9 @@ async fn written(db: &mut PgConnection, shown: &Shown, kin: &[Shown]) -> Result<
     let selection = Selection::of(covered.map(|index| index..index.saturating_add(1)));
     let mut bytes = Vec::new();
     let written = bundle::write(db, &selection, &signed, (&head.origin, &keys), &[], &mut bytes).await?;
+    for changed in written.changed {
+        tracing::error!(%changed, index = shown.index, "a stored text is not the one that was in force");
+    }
     Ok(File { bytes, entries: written.entries, sha256: written.sha256 })
 }
 
@@ -95,7 +98,8 @@ fn refused(permit: Permit, fault: BundleFault) -> PortalFault {
         BundleFault::Beyond(_) => {
             (400, PortalFault::BadRequest("No signed checkpoint covers this entry yet. Try again in a second."))
         }
-        BundleFault::Gone(_) => (410, PortalFault::Archived),
+        BundleFault::Archived(_) => (410, PortalFault::Archived),
+        BundleFault::Missing(index) => (500, PortalFault::Missing(index)),
         fault => (503, PortalFault::Unavailable(fault.to_string())),
     };
     permit.spend().2.answered(status);

@@ -1,5 +1,5 @@
-//! A decision explained: what was said, by which rules as they were written then, and what they could read. The texts are
-//! those that the entry names by hash; the database itself checks that they are.
+//! A decision explained: what was said, by which rules as they were written then, and what they could read. A text is
+//! shown only if it has the hash that the entry names.
 
 use sqlx::PgConnection;
 
@@ -9,16 +9,16 @@ use super::{
 };
 use crate::{
     access::rules_of,
-    audit::entry::{Entry, Event},
+    audit::{
+        entry::{Entry, Event},
+        texts::{Text, text},
+    },
     model::{Action, Caller, Context, Decision, Upgrade, Verdict},
     portal::{
         entry_words::visible,
         page::{Fact, RuleWords, WhyWords},
     },
-    store::{
-        StoreFault,
-        policy_text::{TextKind, policy_text},
-    },
+    store::{StoreFault, policy_text::TextKind},
 };
 
 /// Whether the reader may see the rules themselves.
@@ -34,11 +34,12 @@ pub enum Texts {
 pub async fn why(db: &mut PgConnection, entry: &Entry, texts: Texts) -> Result<Option<WhyWords>, StoreFault> {
     let Event::Decision { action, context, decision, policy } = &entry.event else { return Ok(None) };
     let text = match (texts, hash(&policy.policies)) {
-        (Texts::Shown, Some(hash)) if !decision.policies.is_empty() => {
-            policy_text(db, TextKind::Policies, &hash).await?
-        }
-        _ => None,
+        (Texts::Shown, Some(hash)) if !decision.policies.is_empty() => text(db, TextKind::Policies, &hash).await?,
+        _ => Text::Missing,
     };
+    if text == Text::Changed {
+        tracing::error!(policies = %policy.policies, "a stored text is not the one that was in force");
+    }
     let mut context = context_facts(context, entry.caller.as_ref());
     if let Some(upgrade) = upgrade(action) {
         context.push(code("upgrade", upgrade.to_string()));
@@ -46,7 +47,8 @@ pub async fn why(db: &mut PgConnection, entry: &Entry, texts: Texts) -> Result<O
     Ok(Some(WhyWords {
         sentence: visible(&sentence(decision)),
         fresh: decision.fresh.map(|fresh| fresh_words(fresh).to_owned()),
-        rules: rules(decision, text.as_deref()),
+        alarm: (text == Text::Changed).then(|| CHANGED.to_owned()),
+        rules: rules(decision, &text),
         errors: decision.errors.iter().map(|fault| visible(fault)).collect(),
         context,
     }))
@@ -68,8 +70,11 @@ const fn fresh_words(fresh: Verdict) -> &'static str {
     }
 }
 
-fn rules(decision: &Decision, text: Option<&str>) -> Vec<RuleWords> {
-    let known = text.and_then(|text| rules_of(text).ok()).unwrap_or_default();
+fn rules(decision: &Decision, text: &Text) -> Vec<RuleWords> {
+    let known = match text {
+        Text::Whole(text) => rules_of(text).unwrap_or_default(),
+        Text::Changed | Text::Missing => Vec::new(),
+    };
     let rule = |id: &String| {
         let found = known.iter().find(|rule| rule.id == *id);
         RuleWords {
@@ -119,3 +124,6 @@ fn hash(hex: &str) -> Option<[u8; 32]> {
     hex::decode_to_slice(hex, &mut hash).ok()?;
     Some(hash)
 }
+
+const CHANGED: &str = "The text of the rules that is stored is not the one that was in force, so it is not shown: somebody has \
+                       been at the database. Run bailiwick audit verify.";

@@ -88,6 +88,7 @@ pub async fn page(
         places: places(&portal, &reader, &asked, view.counted),
         nothing: nothing(&view.reading, &asked, view.counted),
         left_out: left_out(view.reading.left_out, view.counted),
+        losses: view.reading.losses.sentences(),
         behind: behind(&view.reading, view.counted),
         newest: asked.before.map(|_| links.before(None)),
         older: view.reading.next.map(|next| links.before(Some(next))),
@@ -197,6 +198,9 @@ fn nothing(reading: &Reading, asked: &Asked, counted: Counted) -> Option<Nothing
             words("Nothing here that you may read", "There may be entries that you may not.", None)
         }
         _ if reading.left_out > 0 => words("Nothing here that you may read", "What there is was left out.", None),
+        _ if !reading.losses.is_empty() => {
+            words("No entry is shown", "Some could not be, see below: somebody has been at the database.", None)
+        }
         _ if reading.size == 0 => words("The log is empty", "Nothing has been recorded yet.", None),
         _ if asked.is_filtered() => words("No entry matches", "Take a filter away, or begin anew.", all),
         _ => words("Nothing further back", "This is where the log begins.", all),

@@ -7,7 +7,7 @@ use crate::{
     access::Reader,
     audit::{
         entry::Entry,
-        search::{self, Found, Search},
+        search::{self, Found, Losses, Search},
     },
     portal::words,
     store::StoreFault,
@@ -36,6 +36,8 @@ pub struct Reading {
     pub hint: Option<String>,
     /// How many of the stretch are archived.
     pub bodiless: u64,
+    /// What must be in the stretch and cannot be shown, for those who may know.
+    pub losses: Losses,
     /// How many entries the index covers.
     pub indexed_to: u64,
     /// How many entries the log has.
@@ -104,6 +106,12 @@ impl Reading {
     fn take(&mut self, found: Found, reader: &Reader, limit: usize) -> bool {
         (self.hint, self.indexed_to, self.size) = (found.hint, found.indexed_to, found.size);
         self.bodiless += found.bodiless;
+        if !found.losses.is_empty() {
+            tracing::error!(losses = ?found.losses.sentences(), "the audit log cannot be read whole");
+        }
+        if reader.may_read_unreadable() {
+            self.losses.join(&found.losses);
+        }
         self.next = found.next;
         let count = found.entries.len();
         for (nth, (index, leaf)) in found.entries.into_iter().enumerate() {

@@ -29,6 +29,8 @@ pub struct AuditPage {
     pub nothing: Option<NothingWords>,
     /// How many entries were left out, in words.
     pub left_out: Option<String>,
+    /// What must be there and cannot be shown, a sentence for each kind.
+    pub losses: Vec<String>,
     /// What is still missing, if the index is behind.
     pub behind: Option<String>,
     /// The address of the first page, from any other.
@@ -228,6 +230,7 @@ pub(super) mod tests {
             days: vec![DayWords { day: "21 Nov 2026".to_owned(), entries: lines() }],
             nothing: None,
             left_out: None,
+            losses: vec!["entry 21 is missing from the database; its hash is still in the log".to_owned()],
             behind: None,
             newest: None,
             older: Some("/audit?before=370".to_owned()),

@@ -55,6 +55,8 @@ pub struct WhyWords {
     pub sentence: String,
     /// What a fresh passkey would have changed.
     pub fresh: Option<String>,
+    /// What is wrong with their stored text.
+    pub alarm: Option<String>,
     /// The rules that decided, with their text as it was in force.
     pub rules: Vec<RuleWords>,
     /// What went wrong when rules were evaluated.
@@ -115,6 +117,7 @@ mod tests {
             why: Some(WhyWords {
                 sentence: "The namespace payments is for the admins group.".to_owned(),
                 fresh: Some("A fresh passkey would have changed nothing.".to_owned()),
+                alarm: Some("The stored text is another one.".to_owned()),
                 rules: vec![RuleWords {
                     id: "payments-is-for-admins".to_owned(),
                     reason: Some("The namespace payments is for the admins group.".to_owned()),

@@ -3,6 +3,7 @@
 //! beside it: it compares the end of the log with what was published, and leaves the past to the auditor.
 
 mod backup;
+mod readers;
 mod rewriting;
 mod table;
 

@@ -3,7 +3,7 @@
 use bailiwick::{
     audit::{
         Log,
-        search::{Search, Turn, activity, check_block, find, take_turn},
+        search::{Search, Turn, activity, check_block, check_index, find, take_turn},
     },
     model::{Timestamp, Verdict},
 };
@@ -25,6 +25,8 @@ async fn whoever_checks_a_block_finds_what_was_done_to_it() {
         (None, None)
     );
     assert!(check_block(&mut auditor, 2).await.unwrap().unwrap().contains("not indexed"));
+    let whole = check_index(&mut auditor, |_, _| {}).await.unwrap();
+    assert_eq!((whole.blocks, whole.checked, whole.broken), (3, 2, None));
     for (tamper, said) in [
         ("delete from posting where block = 1 and term = (select min(term) from posting where block = 1)", "term"),
         (
@@ -38,6 +40,10 @@ async fn whoever_checks_a_block_finds_what_was_done_to_it() {
     }
     sqlx::query("update search_block set denied = '' where block = 1").execute(&db.owner).await.unwrap();
     assert!(check_block(&mut auditor, 1).await.unwrap().unwrap().contains("block"));
+    sqlx::query("insert into search_block select 99, first_recorded_at, last_recorded_at, leaves, postings, allowed, denied, moments
+                   from search_block where block = 1").execute(&db.owner).await.unwrap();
+    let whole = check_index(&mut auditor, |_, _| {}).await.unwrap();
+    assert_eq!(whole.broken.as_deref(), Some("it has 100 blocks, and the log 3"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Searching the log: what the index finds is what looking at every entry finds, at every border, with the index behind,
 //! ahead of the archive, and built by several at once. Postgres is real; the history is made up.
 
+mod gone;
 mod index;
 mod questions;
 
@@ -16,7 +17,7 @@ use sqlx::PgConnection;
 
 use crate::support::{
     TestDb, database,
-    history::{self, entry, recorded_at},
+    history::{self, entry},
 };
 
 /// A quarter of an hour between entries: three blocks and a bit are five weeks, in two partitions and more.
@@ -167,44 +168,6 @@ async fn an_index_that_is_far_behind_says_so_and_nothing_is_left_out() {
 }
 
 #[tokio::test]
-async fn entries_whose_bodies_are_archived_are_counted_and_said() {
-    let db = past(3).await;
-    let search = Search::parse("verdict=deny").unwrap();
-    let mut auditor = db.another_pool("bailiwick_auditor").acquire().await.unwrap();
-    let before = all(&mut auditor, &search, 500).await;
-    sqlx::query("drop table entry_2026_10").execute(&db.owner).await.unwrap();
-    let oldest = (0..SIZE).find(|n| recorded_at(*n, PACE).to_string().starts_with("2026-11")).unwrap();
-    assert!(oldest > 2_048 && oldest % 1024 != 0, "a partition ends within a block");
-    let (kept, gone): (Vec<u64>, Vec<u64>) = before.iter().partition(|index| **index >= oldest);
-    let page = find(&mut auditor, &search, None, 1_000, |_| true).await.unwrap();
-    assert_eq!(page.entries.iter().map(|(index, _)| *index).collect::<Vec<_>>(), kept);
-    assert_eq!((page.bodiless, page.next), (gone.len() as u64, None));
-    let page = find_from(&mut auditor, &search, 0, 1_000, |_| true).await.unwrap();
-    assert_eq!((page.entries.len(), page.bodiless), (kept.len(), gone.len() as u64));
-    assert_eq!(tally(&mut auditor, &search).await.unwrap().count, before.len() as u64, "they did happen");
-    // A hole that nobody archived.
-    let indexed = kept.iter().copied().find(|index| *index < 3 * 1024).unwrap();
-    sqlx::query("delete from entry where leaf_index = $1").bind(indexed as i64).execute(&db.owner).await.unwrap();
-    let page = find(&mut auditor, &search, None, 1_000, |_| true).await.unwrap();
-    assert_eq!((page.entries.len(), page.bodiless), (kept.len() - 1, gone.len() as u64 + 1));
-}
-
-#[tokio::test]
-async fn archived_entries_of_a_log_that_is_too_small_for_an_index_are_said_too() {
-    let db = past_of(600, 0).await;
-    sqlx::query("delete from entry where leaf_index < 100").execute(&db.owner).await.unwrap();
-    let mut reader = db.pool.acquire().await.unwrap();
-    let page = find(&mut reader, &Search::default(), None, 1_000, |_| true).await.unwrap();
-    assert_eq!((page.entries.len(), page.bodiless, page.next), (500, 100, None));
-    let page = find_from(&mut reader, &Search::default(), 0, 1_000, |_| true).await.unwrap();
-    assert_eq!((page.entries.len(), page.bodiless), (500, 100));
-    let denied = find(&mut reader, &Search::parse("verdict=deny").unwrap(), None, 1_000, |_| true).await.unwrap();
-    assert!(denied.bodiless == 0 && denied.hint.unwrap().contains("were never indexed"), "{:?}", denied.entries.len());
-    let few = find(&mut reader, &Search::parse("verdict=deny").unwrap(), None, 5, |_| true).await.unwrap();
-    assert_eq!((few.entries.len(), few.hint), (5, None), "nobody has looked that far");
-}
-
-#[tokio::test]
 async fn entries_that_a_reader_may_not_see_are_left_out_of_every_page() {
     let db = past(2).await;
     let mut auditor = db.another_pool("bailiwick_auditor").acquire().await.unwrap();
@@ -233,7 +196,12 @@ async fn bytes_that_are_no_entry_are_shown_only_where_nothing_is_asked_of_them()
     assert_eq!(take_turn(&mut broker, 100).await.unwrap(), Turn::Indexed(3));
     assert_eq!(all(&mut broker, &Search::default(), 1_000).await.len() as u64, SIZE);
     for query in ["verdict=allow", "what=decision", "where=wiki"] {
-        let found = all(&mut broker, &Search::parse(query).unwrap(), 1_000).await;
+        let search = Search::parse(query).unwrap();
+        let found = all(&mut broker, &search, 1_000).await;
         assert!(!found.contains(&100) && !found.contains(&3_100), "{query}");
+        // They were no entries already when they were indexed, and are named all the same.
+        let mut damaged = find(&mut broker, &search, None, 5_000, |_| true).await.unwrap().losses.damaged.first;
+        damaged.sort_unstable();
+        assert_eq!(damaged, [100, 3_100], "{query}");
     }
 }

@@ -2,6 +2,7 @@
 //! becomes of what an attacker wrote.
 
 mod alarms;
+mod altered;
 mod export;
 mod rare;
 
