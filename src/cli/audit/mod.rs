@@ -52,9 +52,12 @@ pub(super) enum Audit {
                             bailiwick audit verify --bundle evidence.jsonl --key auth.example.com/audit+1a2b3c4d+AQ...")]
     Verify(Verify),
     /// Write entries with their proof into a file that verifies by itself
-    #[command(after_help = "Exit code: 0 written, 1 the log proves nothing, 2 there are no such entries.\n\n\
+    #[command(
+        after_help = "Exit code: 0 written, 1 the log proves nothing, or a text in it is not the one that was in force,\n\
+                            2 there are no such entries.\n\n\
                             Examples:\n  bailiwick audit bundle --leaf 4711 --leaf 4800-4899 --file evidence.jsonl\n  \
-                            bailiwick audit bundle --request 019aa... | bailiwick audit verify --bundle -")]
+                            bailiwick audit bundle --request 019aa... | bailiwick audit verify --bundle -"
+    )]
     Bundle(Bundle),
     /// Write months that are older than the retention into files that verify by themselves, and drop them
     #[command(
@@ -68,21 +71,28 @@ pub(super) enum Audit {
     #[command(subcommand)]
     Proof(Proof),
     /// Print the newest entries, oldest of them first
-    #[command(after_help = "Exit code: 0 printed, 1 an entry could not be read, 2 the log could not be looked at.\n\n\
+    #[command(
+        after_help = "Exit code: 0 printed, 1 an entry is missing or damaged, 2 the log could not be looked at.\n\n\
                             Examples:\n  bailiwick audit tail\n  bailiwick audit tail -f --verdict deny\n  \
-                            bailiwick audit tail -n 100 -f -o json")]
+                            bailiwick audit tail -n 100 -f -o json"
+    )]
     Tail(Tail),
     /// Find entries, newest first
-    #[command(after_help = "Exit code: 0 looked, 1 an entry could not be read, 2 the log could not be looked at.\n\n\
+    #[command(
+        after_help = "Exit code: 0 looked, 1 an entry is missing or damaged, 2 the log could not be looked at.\n\n\
                             Examples:\n  bailiwick audit search --verdict deny --where wiki --from 2026-11-21\n  \
                             bailiwick audit search --who corp/ada --what 'list pods' --where prod/default\n  \
-                            bailiwick audit search 'rule=break-glass&address=192.0.2.0/24' -o json")]
+                            bailiwick audit search 'rule=break-glass&address=192.0.2.0/24' -o json"
+    )]
     Search(SearchLog),
     /// Write the entries of a search into a file, with a manifest of hashes
-    #[command(after_help = "Exit code: 0 written or unchanged, 1 a file was changed, 2 it could not be done.\n\n\
+    #[command(
+        after_help = "Exit code: 0 written or unchanged, 1 a file was changed, or an entry is missing or damaged,\n\
+                            2 it could not be done.\n\n\
                             Examples:\n  bailiwick audit export --format csv --out denied.csv --verdict deny\n  \
                             bailiwick audit export --check denied.csv.manifest.json\n  \
-                            bailiwick audit export 'who=corp/ada' | jq .entry.event.kind")]
+                            bailiwick audit export 'who=corp/ada' | jq .entry.event.kind"
+    )]
     Export(ExportLog),
     /// Say how far the entries have got to each collector, and what stands in the way
     #[command(

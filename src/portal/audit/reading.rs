@@ -109,7 +109,7 @@ impl Reading {
         if !found.losses.is_empty() {
             tracing::error!(losses = ?found.losses.sentences(), "the audit log cannot be read whole");
         }
-        if reader.may_read_unreadable() {
+        if reader.may_see_totals() {
             self.losses.join(&found.losses);
         }
         self.next = found.next;
