@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     access::Refusal,
+    audit::search::Lost,
     credential::CredentialFault,
     identity::{Denial, IdentityFault},
     model::{Decision, RequestId},
@@ -179,10 +180,7 @@ impl PortalFault {
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
             Self::Archived => "Its hash is still in the log; its text is in the archive that the log names.".to_owned(),
-            Self::Missing(index) => format!(
-                "Entry {index} is missing from the database; its hash is still in the log, and no entry says that it \
-                 was archived. Run bailiwick audit verify."
-            ),
+            Self::Missing(index) => Lost::one(*index).missing(),
             Self::TooMany(_) => "Too much was asked for from your network just now. Please wait a little.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
             Self::Provider(_) => "Please try again in a moment.".to_owned(),

@@ -35,7 +35,7 @@ impl Losses {
 
     /// What is to be said of them, a sentence for each kind.
     pub fn sentences(&self) -> Vec<String> {
-        let missing = (self.missing.count > 0).then(|| missing(&self.missing));
+        let missing = (self.missing.count > 0).then(|| self.missing.missing());
         let damaged = (self.damaged.count > 0)
             .then(|| format!("{} not what was recorded: run bailiwick audit verify", are(&self.damaged)));
         missing.into_iter().chain(damaged).collect()
@@ -43,6 +43,17 @@ impl Losses {
 }
 
 impl Lost {
+    /// One entry.
+    pub fn one(index: u64) -> Self {
+        Self { count: 1, first: vec![index] }
+    }
+
+    /// What is said of entries that must be there and are not.
+    pub fn missing(&self) -> String {
+        let hashes = if self.count == 1 { "its hash is" } else { "their hashes are" };
+        format!("{} missing from the database; {hashes} still in the log: run bailiwick audit verify", are(self))
+    }
+
     /// Adds an entry.
     pub fn add(&mut self, index: u64) {
         self.count += 1;
@@ -66,12 +77,6 @@ impl fmt::Display for Lost {
         write!(f, "{} {}", if self.count == 1 { "entry" } else { "entries" }, names.join(", "))?;
         if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
     }
-}
-
-/// What is said of entries that must be there and are not.
-pub fn missing(lost: &Lost) -> String {
-    let hashes = if lost.count == 1 { "its hash is" } else { "their hashes are" };
-    format!("{} missing from the database; {hashes} still in the log: run bailiwick audit verify", are(lost))
 }
 
 fn are(lost: &Lost) -> String {

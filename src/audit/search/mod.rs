@@ -26,7 +26,7 @@ pub use {
     check::{CheckedIndex, check_block, check_index},
     count::{Activity, Bucket, Estimate, activity, tally},
     find::{Found, find, find_from},
-    lost::{Losses, Lost, missing},
+    lost::{Losses, Lost},
     query::{Mistake, Search, Verdict},
 };
 pub(in crate::audit) use {

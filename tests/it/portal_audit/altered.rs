@@ -61,7 +61,7 @@ async fn an_entry_that_was_removed_is_missing_and_not_archived() {
     keep("real_missing", &page);
     assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(
-        page.text.contains("This entry is missing") && page.text.contains("Run bailiwick audit verify"),
+        page.text.contains("This entry is missing") && page.text.contains("run bailiwick audit verify"),
         "{}",
         page.text
     );
