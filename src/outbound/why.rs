@@ -22,6 +22,9 @@ fn refused_certificate(cause: &(dyn Error + 'static)) -> Option<String> {
     let TlsError::InvalidCertificate(fault) = tls else { return None };
     Some(match fault {
         CertificateError::UnknownIssuer => "its certificate is from no authority that is trusted here".to_owned(),
+        CertificateError::BadSignature => {
+            "its certificate is not its own, or not signed by an authority that is trusted here".to_owned()
+        }
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
             "it shows an authority's certificate as its own; it needs one with CA:FALSE, from that authority".to_owned()
         }
