@@ -114,7 +114,7 @@ def check(file, given, kept):
     need(kind == "bundle" and header[0] == 1, "this is no bundle of version 1", CannotLook)
     _, log, in_file, note = header
     signed, kept, walk, roots, entries = Note(note, log), [Note(note, log) for note in kept], Walk(), {0: sha()}, 0
-    texts, named, notes, rotations, cuts = set(), set(), [], [], []
+    texts, named, notes, rotations, cuts, signs = set(), set(), [], [], [], None
     for kind, value in rest:
         if kind == "entry":
             index, leaf = value
@@ -123,8 +123,15 @@ def check(file, given, kept):
             need(leaf == "\1" + canonical, "an entry of no known version, or in another spelling")
             event = entry["event"]
             walk.cover(index, index + 1, [sha(b"\0", leaf.encode())])
-            if event["kind"] == "key-rotated": rotations.append((index, event["retired"], event["active"]))
-            if event["kind"] == "epoch-began" and event["size"] == index: cuts.append(event)
+            if event["kind"] == "key-rotated":
+                old, new, voucher = map(event.get, ("retired", "active", "voucher"))
+                text = f"{log}/next-key\n{old}\n{new}\n{cuts[-1]['epoch'] if cuts else 0}\n".encode()
+                need(public(old, log) and public(new, log) and signs in (None, old), "a forged key-rotated")
+                need(not any(voucher for *_, voucher in rotations) if voucher is None
+                     else is_signed(public(old, log)[1:], text, unbase64(voucher)), "a forged voucher")
+                rotations, signs = [*rotations, (index, old, new, voucher)], new
+            if event["kind"] == "epoch-began" and event["size"] == index:
+                cuts, signs = [*cuts, event], signs if event.get("key") is None else event["key"]
             for rules in filter(lambda it: type(it) is dict, (event.get("policy"), event.get("before"))):
                 named |= {(of, rules[of]) for of in ("entities", "policies", "schema") if type(rules.get(of)) is str}
         elif kind == "skipped":
@@ -141,13 +148,20 @@ def check(file, given, kept):
     need(walk.size == signed.size, f"its lines cover {walk.size} entries, {signed.size} were signed")
     need(walk.root() == signed.root, "its entries and hashes do not come to the root that was signed")
     need(texts <= named, "no entry names one of the texts")
+    need(signed.epoch == (cuts[-1]["epoch"] if cuts else 0), "its checkpoint is of another epoch than its entries")
 
     counts = set(given or in_file)
-    known = {key: public(key, log) for key in counts.union(*(keys for _, *keys in rotations)) if public(key, log)}
-    for note in [*notes, signed]:  # Whoever signs over the entry that names the next key vouches for it.
+    line = set(counts)  # The keys that vouchers lead to from one that counts, and those before one of these.
+    for _, old, new, voucher in rotations:
+        if voucher and old in line: line.add(new)
+    for _, old, new, _ in reversed(rotations):
+        if new in line: line.add(old)
+    need(line.issuperset(new for _, _, new, _ in rotations), "a key-rotated that no key that counts has vouched for")
+    known = {key: public(key, log) for key in counts.union(*(keys for _, *keys, _ in rotations)) if public(key, log)}
+    for note in [*notes, signed]:  # Whoever vouches for the next key has to sign over the entry that says so as well.
         by = note.signers(known)
-        for index, old, new in rotations:
-            if index < note.size and old in by and old in counts: counts.add(new)
+        for index, old, new, voucher in rotations:
+            if voucher and index < note.size and old in by and old in counts: counts.add(new)
     by, silent = [key for key in by if key in counts], False
     need(by, "no key that counts has signed it")
     for note in kept:

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A key as it signs for the configured log.
-fn signer(settings: &Settings, key: &keys::CheckpointKey) -> Result<CheckpointSigner, StartFault> {
+pub(crate) fn signer(settings: &Settings, key: &keys::CheckpointKey) -> Result<CheckpointSigner, StartFault> {
     Ok(CheckpointSigner::from_seed(&settings.audit.origin, key.id, key.seed.expose_secret())?)
 }
 
@@ -40,11 +40,11 @@ pub(crate) async fn signers_in(
 ) -> Result<Signers, StartFault> {
     let keys = keys::checkpoints(&mut *db, wrapping, now).await?;
     let retired = keys::retired_checkpoints(db, wrapping, now).await?;
-    let retired = retired.iter().map(|key| signer(settings, key)).collect::<Result<Vec<_>, _>>()?;
+    let ours = retired.ours.iter().map(|key| signer(settings, key)).collect::<Result<Vec<_>, _>>()?;
     let mut signers = keys.iter().map(|key| signer(settings, key)).collect::<Result<Vec<_>, _>>()?.into_iter();
     let active = signers.next().ok_or(CredentialFault::NoKey("checkpoint"))?;
     let batches = BatchMac::new(wrapping.derive("audit batch").map_err(CredentialFault::from)?.expose_secret());
-    Ok(Signers::new(active, signers.collect(), batches).after(retired))
+    Ok(Signers::new(active, signers.collect(), batches).after(ours).beside(retired.strangers))
 }
 
 /// Takes up another key for checkpoints when there is one, and lets go of an old one when its time is over.

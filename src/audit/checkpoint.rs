@@ -87,8 +87,12 @@ impl CheckpointSigner {
     pub fn sign(&self, epoch: u64, size: u64, root: Hash) -> String {
         let verifier = self.verifier.of_epoch(epoch);
         let text = Checkpoint { origin: verifier.name.clone(), size, root }.to_string();
-        let signature = self.pair.sign(text.as_bytes());
-        format!("{text}\n{}", signature_line(&verifier.name, verifier.id(), signature.as_ref()))
+        format!("{text}\n{}", signature_line(&verifier.name, verifier.id(), &self.sign_text(&text)))
+    }
+
+    /// Its signature over `text`, which is a checkpoint's or can be none.
+    pub(super) fn sign_text(&self, text: &str) -> Vec<u8> {
+        self.pair.sign(text.as_bytes()).as_ref().to_vec()
     }
 }
 
@@ -125,12 +129,17 @@ impl Verifier {
             if name != verifier.name || *id != verifier.id() {
                 continue;
             }
-            UnparsedPublicKey::new(&ED25519, &self.public)
-                .verify(text.as_bytes(), signature)
-                .map_err(|_| CheckpointFault::BadSignature(self.to_string()))?;
+            if !self.has_signed(text, signature) {
+                return Err(CheckpointFault::BadSignature(self.to_string()));
+            }
             is_signed = true;
         }
         if is_signed { text.parse() } else { Err(CheckpointFault::NotSigned(self.to_string())) }
+    }
+
+    /// Whether `signature` is this key's over `text`.
+    pub(super) fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.public).verify(text.as_bytes(), signature).is_ok()
     }
 
     fn id(&self) -> [u8; 4] {

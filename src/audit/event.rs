@@ -196,12 +196,16 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
     },
-    /// Checkpoints are signed with another key from here on; the retired one vouches for this entry.
+    /// Checkpoints are signed with another key from here on, for which the retired one vouches.
     KeyRotated {
         /// The verifier key that signed so far (C2SP signed-note).
         retired: String,
         /// The one that signs from now on.
         active: String,
+        /// The retired key's word for it: its signature, in base64, over a text that can be no checkpoint. Whoever merely
+        /// writes into the log cannot make it. None in entries of before there were vouchers, which vouch for nobody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        voucher: Option<String>,
     },
     /// Entries were archived, and their bodies removed from the database; their hashes stay.
     Archived {

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use super::{
     Entry, Event, LogFault, Signed, Signers, beginning,
     checkpoint::{Checkpoint, name_in_epoch},
+    own_keys,
     position::{Astray, NOT_OURS, Position},
     proof::{ProofFault, consistency},
     published::Published,
@@ -254,6 +255,7 @@ pub async fn accept(db: &mut PgConnection, acceptance: &Acceptance<'_>) -> Resul
     let Err(fork) = compare(db, published, signers).await? else { return Err(AcceptFault::Nothing) };
     expect_whole(db, fork.size).await?;
     let position = Position::load(&mut *db).await.map_err(LogFault::from)?;
+    own_keys::expect_own_keys(db, position.tree.size(), signers).await?;
     let epoch = fork.epoch.max(published.epoch) + 1;
     let event = Event::EpochBegan {
         epoch,

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change, fork,
+    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change, fork, own_keys,
     position::Position,
     published::Published,
     queue::Answer,
@@ -87,7 +87,7 @@ pub struct Health {
 
 impl Log {
     /// Opens the log that `pool` holds and `signers` name, or founds it. Refuses a database that would lose what it
-    /// acknowledges, one that holds another log, and one that does not fold to its own root.
+    /// acknowledges, one that holds another log, one that does not fold to its own root, and one with keys of others.
     pub async fn open(
         pool: PgPool,
         signers: Signers,
@@ -125,6 +125,7 @@ impl Log {
         let position = Position::load(&mut db).await?;
         fork::expect_own_epoch(&mut db, &position, &signers).await?;
         fork::expect_ours(&mut db, &position, &signers).await?;
+        own_keys::expect_own_keys(&mut db, position.tree.size(), &signers).await?;
         if let Some(published) = published
             && let Err(fork) = fork::compare(&mut db, published, &signers).await?
         {

@@ -20,6 +20,7 @@ mod gap;
 mod keyed;
 mod log;
 pub mod lost_keys;
+mod own_keys;
 mod pieces;
 mod position;
 pub mod proof;
@@ -40,6 +41,7 @@ pub mod told;
 pub mod tree;
 mod unstamped;
 pub mod verify;
+mod voucher;
 mod writer;
 
 pub use batch_mac::BatchMac;
@@ -125,6 +127,12 @@ pub enum LogFault {
              go on from what there is, and records who decided that and why"
     )]
     Forked(Box<fork::Fork>),
+    /// A key stands among those of the log that is not this broker's.
+    #[error(
+        "the database has the key {0} among those that sign the log, with no private half that this broker's wrapping key \
+         opens, and no entry says that keys were lost. Find out who put it there; its row in the table `key` has to go"
+    )]
+    Stranger(String),
     /// What is stored does not fold to its own root, or not to what was seen before.
     #[error("the audit log is not sound: {0}")]
     Broken(String),

@@ -26,6 +26,8 @@ pub struct Signers {
     retiring: Vec<CheckpointSigner>,
     /// Keys of ours that no longer sign.
     retired: Vec<CheckpointSigner>,
+    /// Public halves beside them that are not known to be ours.
+    strangers: Vec<Vec<u8>>,
     batches: BatchMac,
 }
 
@@ -47,13 +49,24 @@ pub struct Signed {
 impl Signers {
     /// `active` signs, and `retiring` do so too; `batches` authenticates what brokers add.
     pub const fn new(active: CheckpointSigner, retiring: Vec<CheckpointSigner>, batches: BatchMac) -> Self {
-        Self { active, retiring, retired: Vec::new(), batches }
+        Self { active, retiring, retired: Vec::new(), strangers: Vec::new(), batches }
     }
 
     /// The same; what `retired` signed is ours as well.
     #[must_use]
     pub fn after(self, retired: Vec<CheckpointSigner>) -> Self {
         Self { retired, ..self }
+    }
+
+    /// The same; `strangers` are public halves that stand beside ours, with no private half that opens.
+    #[must_use]
+    pub fn beside(self, strangers: Vec<Vec<u8>>) -> Self {
+        Self { strangers, ..self }
+    }
+
+    /// The first of them.
+    pub(super) fn stranger(&self) -> Option<&[u8]> {
+        self.strangers.first().map(Vec::as_slice)
     }
 
     /// The name of the log.

@@ -11,6 +11,7 @@ use init::Init;
 
 use super::{CliFault, ConfigFile, Ending, invite::open_log, migrate::connect_up_to_date, output};
 use crate::{
+    app::signing::signer,
     audit::{Draft, Event, checkpoint::Verifier, published::Record},
     config::Settings,
     credential::{
@@ -19,7 +20,10 @@ use crate::{
     },
     model::{Clock as _, SystemClock, SystemEntropy},
     shipping::CheckpointFile,
-    store::key::{self, KeyPurpose},
+    store::{
+        head,
+        key::{self, KeyPurpose},
+    },
 };
 
 /// How long the log may take to record the change and to sign.
@@ -99,18 +103,26 @@ impl Rotate {
         drop(db);
         let now = clock.now();
         let new = keys::make_checkpoint(&wrapping, now, &*entropy).map_err(CliFault::failed)?;
-        let (retired, active) = (verifier(&settings, &old.public)?, verifier(&settings, &new.public)?);
-        let event = Event::KeyRotated { retired: retired.to_string(), active: active.to_string() };
+        let old_signer = signer(&settings, &old).map_err(CliFault::failed)?;
+        let (retired, active) = (old_signer.verifier().clone(), verifier(&settings, &new.public)?);
 
-        // The old key signs here: the head with the entry that names the new one.
+        // The old key signs here: its word for the new one, and then the head with the entry that holds it.
         let (log, tasks) = open_log(&settings, pool.clone(), clock.clone(), entropy).await?;
         let until = now.plus(self.overlap);
+        let epoch = log.health().epoch;
+        let event = Event::KeyRotated {
+            retired: retired.to_string(),
+            active: active.to_string(),
+            voucher: Some(old_signer.vouch_for(&active, epoch)),
+        };
         let rotated = log
             .append_within(|db| {
                 let (new, event) = (new.clone(), event.clone());
                 Box::pin(async move {
                     key::retire(&mut *db, old.id, now, until).await?;
-                    if !key::insert_active(&mut *db, KeyPurpose::Checkpoint, &new).await? {
+                    let is_active = key::insert_active(&mut *db, KeyPurpose::Checkpoint, &new).await?;
+                    // The word is for one epoch.
+                    if !is_active || head::newest(&mut *db).await?.epoch != epoch {
                         return Ok(((), Vec::new()));
                     }
                     Ok(((), vec![Draft { caller: None, event, happened_at: now, request: None }]))

@@ -101,15 +101,29 @@ pub async fn checkpoints(
     rows.iter().map(|row| unwrap_checkpoint(wrapping, row)).collect()
 }
 
-/// Loads every key that signed checkpoints once and no longer does at `now`. Those that are wrapped with another key are
-/// left out: they are not ours to vouch for.
+/// Keys that no longer sign checkpoints.
+#[derive(Default)]
+pub struct RetiredKeys {
+    /// Those that signed once.
+    pub ours: Vec<CheckpointKey>,
+    /// Public halves of those that the wrapping key does not open: they are lost, or were never ours.
+    pub strangers: Vec<Vec<u8>>,
+}
+
+/// Loads every key that signed checkpoints once and no longer does at `now`.
 pub async fn retired_checkpoints(
     db: &mut PgConnection,
     wrapping: &Wrapping,
     now: Timestamp,
-) -> Result<Vec<CheckpointKey>, CredentialFault> {
-    let rows = key::retired(db, KeyPurpose::Checkpoint, now).await?;
-    Ok(rows.iter().filter_map(|row| unwrap_checkpoint(wrapping, row).ok()).collect())
+) -> Result<RetiredKeys, CredentialFault> {
+    let mut retired = RetiredKeys::default();
+    for row in key::retired(db, KeyPurpose::Checkpoint, now).await? {
+        match unwrap_checkpoint(wrapping, &row) {
+            Ok(key) => retired.ours.push(key),
+            Err(_) => retired.strangers.push(row.public),
+        }
+    }
+    Ok(retired)
 }
 
 fn unwrap_checkpoint(wrapping: &Wrapping, row: &KeyRow) -> Result<CheckpointKey, CredentialFault> {

@@ -36,7 +36,7 @@ fn a_signature_and_a_note_have_one_form() {
     let (kept, last) = (&note[..padded - 1], note.as_bytes()[padded - 1]);
     agree(&[
         ("as it was", sound.bundle(&note), vec![], 0),
-        ("in a later epoch", sound.bundle(&sound.note(1, 12)), vec![], 0),
+        ("in an epoch that no entry began", sound.bundle(&sound.note(1, 12)), vec![], 1),
         ("with an extension", stated(format!("{ORIGIN}\n3\n{root}\nmore\n")), vec![], 0),
         (
             "with another's signature",
@@ -118,7 +118,7 @@ fn a_key_counts_only_if_one_that_counts_has_signed_the_entry_that_names_it() {
     let strangers = Story::default().entries(2).rotated(3, 2).noted(3, 0).entries(1);
     let own = Story::default().entries(2).rotated(1, 2).noted(2, 0).entries(1);
     let line = Story::default().rotated(1, 2).rotated(2, 3).noted(1, 0).noted(2, 0).entries(1);
-    let junk = Story::default().renamed("junk", "more of it").entries(1);
+    let junk = Story::default().renamed("junk", "more of it", None).entries(1);
     let ends = |story: &Story, seed| story.bundle(&story.note(seed, 0));
     agree(&[
         ("vouched for", ends(&sound, 2), vec![], 0),
@@ -126,7 +126,48 @@ fn a_key_counts_only_if_one_that_counts_has_signed_the_entry_that_names_it() {
         ("before it is named", ends(&early, 2), vec![], 1),
         ("by a stranger", ends(&strangers, 2), vec![], 1),
         ("one after the other", ends(&line, 3), vec![], 0),
-        ("keys that are none", ends(&junk, 1), vec![], 0),
+        ("keys that are none", ends(&junk, 1), vec![], 1),
+    ]);
+}
+
+/// The broker's key, 1, has signed over whatever its database's owner wrote into it; 9 is the owner's.
+#[test]
+fn no_entry_replaces_a_key_without_the_word_of_that_key_for_this_log_this_pair_and_this_epoch() {
+    let word = |from: u8, to: u8, epoch| key(from).vouch_for(key(to).verifier(), epoch);
+    let end = |story: Story, seed, epoch| {
+        let story = story.noted(1, epoch).entries(1);
+        story.bundle(&story.note(seed, epoch))
+    };
+    let start = || Story::default().entries(2);
+    let moved = || start().rotated(1, 2).noted(1, 0);
+    let cut = || start().began(1, 2, 9);
+    let elsewhere = {
+        let key = |seed| CheckpointSigner::from_seed("elsewhere", Uuid::nil(), &[seed; 32]).unwrap();
+        key(1).vouch_for(key(9).verifier(), 0)
+    };
+    let signature = |note: &str| {
+        let raw = BASE64.decode(note.trim_end().rsplit(' ').next().unwrap()).unwrap();
+        BASE64.encode(&raw[4..])
+    };
+    agree(&[
+        ("its own word", end(start().rotated(1, 9), 9, 0), vec![], 0),
+        ("none", end(start().unvouched(1, 9), 9, 0), vec![], 1),
+        ("none, and nobody has signed with it yet", end(start().unvouched(1, 9), 1, 0), vec![], 1),
+        ("the other's word", end(start().vouched(1, 9, &word(9, 9, 0)), 1, 0), vec![], 1),
+        ("its word for another", end(start().vouched(1, 9, &word(1, 2, 0)), 1, 0), vec![], 1),
+        ("its word in another log", end(start().vouched(1, 9, &elsewhere), 1, 0), vec![], 1),
+        ("its word in another epoch", end(start().vouched(1, 9, &word(1, 9, 1)), 1, 0), vec![], 1),
+        ("its word, in the epoch after", end(cut().vouched(1, 9, &word(1, 9, 1)), 9, 1), vec![], 0),
+        ("its word of the epoch before", end(cut().vouched(1, 9, &word(1, 9, 0)), 1, 1), vec![], 1),
+        ("a checkpoint that it signed", end(start().vouched(1, 9, &signature(&start().note(1, 0))), 1, 0), vec![], 1),
+        ("no base64", end(start().vouched(1, 9, "="), 1, 0), vec![], 1),
+        ("not even text", end(start().vouched(1, 9, ""), 1, 0), vec![], 1),
+        ("its word, once more", end(moved().rotated(1, 2), 2, 0), vec![], 1),
+        ("its word, after it was replaced", end(moved().rotated(1, 9), 9, 0), vec![], 1),
+        ("none, after one that had it", end(moved().unvouched(2, 1), 2, 0), vec![], 1),
+        ("a line of its own", end(start().rotated(9, 8), 1, 0), vec![], 1),
+        ("a key that it says came before", end(start().rotated(9, 1), 1, 0), vec![], 0),
+        ("a line after keys were lost", end(start().lost(1, 9).vouched(9, 8, &word(9, 8, 1)), 1, 1), vec![], 1),
     ]);
 }
 
@@ -186,12 +227,23 @@ impl Story {
         (0..count).fold(self, |story, _| story.event(Event::BrokerStopped {}))
     }
 
+    /// One key replaces another, with its word for it, in the first epoch.
     fn rotated(self, from: u8, to: u8) -> Self {
-        self.renamed(&key(from).verifier().to_string(), &key(to).verifier().to_string())
+        self.vouched(from, to, &key(from).vouch_for(key(to).verifier(), 0))
     }
 
-    fn renamed(self, retired: &str, active: &str) -> Self {
-        self.event(Event::KeyRotated { retired: retired.to_owned(), active: active.to_owned() })
+    fn vouched(self, from: u8, to: u8, voucher: &str) -> Self {
+        self.renamed(&key(from).verifier().to_string(), &key(to).verifier().to_string(), Some(voucher))
+    }
+
+    /// As it was before there were vouchers.
+    fn unvouched(self, from: u8, to: u8) -> Self {
+        self.renamed(&key(from).verifier().to_string(), &key(to).verifier().to_string(), None)
+    }
+
+    fn renamed(self, retired: &str, active: &str, voucher: Option<&str>) -> Self {
+        let (retired, active, voucher) = (retired.to_owned(), active.to_owned(), voucher.map(str::to_owned));
+        self.event(Event::KeyRotated { retired, active, voucher })
     }
 
     /// Says that an epoch began at a place, and that so many entries had been published, to a root of [`LOST`].
@@ -199,6 +251,14 @@ impl Story {
         let (root, published_root) = (hex::encode(self.edge.root()), hex::encode([LOST; 32]));
         let (by, why) = ("Ada".to_owned(), "lost".to_owned());
         self.event(Event::EpochBegan { epoch, size, root, published_size, published_root, by, why, key: None })
+    }
+
+    /// An epoch begins here with a key that nobody vouches for.
+    fn lost(self, epoch: u64, seed: u8) -> Self {
+        let (root, size) = (hex::encode(self.edge.root()), self.edge.size());
+        let (by, why, key) = ("Ada".to_owned(), "lost".to_owned(), Some(key(seed).verifier().to_string()));
+        let published_root = root.clone();
+        self.event(Event::EpochBegan { epoch, size, root, published_size: 0, published_root, by, why, key })
     }
 
     fn event(self, event: Event) -> Self {

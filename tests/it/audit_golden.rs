@@ -200,7 +200,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             why: "restored from a backup".into(),
             key: None,
         },
-        Event::KeyRotated { retired: "log+1a2b3c4d+AQ".into(), active: "log+5e6f7a8b+AQ".into() },
+        Event::KeyRotated { retired: "log+1a2b3c4d+AQ".into(), active: "log+5e6f7a8b+AQ".into(), voucher: None },
         Event::Archived { from: 0, until: 7, file: "entry_2026_01.bundle".into(), sha256: root() },
         Event::SearchChanged { name: "denials".into(), before: None, after: Some("verdict=deny".into()) },
         Event::SearchChanged { name: "denials".into(), before: Some("verdict=deny".into()), after: None },
@@ -245,6 +245,11 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             by: "ada".into(),
             why: "the wrapping key is lost".into(),
             key: Some("log+5e6f7a8b+AQ".into()),
+        },
+        Event::KeyRotated {
+            retired: "log+1a2b3c4d+AQ".into(),
+            active: "log+5e6f7a8b+AQ".into(),
+            voucher: Some("c2lnbmVk".into()),
         },
     ]
 }

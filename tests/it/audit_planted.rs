@@ -81,16 +81,23 @@ async fn opening(db: &TestDb) -> Result<(), LogFault> {
 
 /// Adds an entry that says what nobody did.
 async fn plant(db: &TestDb) {
+    let event = Event::Archived { from: 0, until: 1, file: "nowhere.jsonl".into(), sha256: "00".repeat(32) };
+    plant_event(db, event).await;
+}
+
+/// The same, of any kind.
+pub async fn plant_event(db: &TestDb, event: Event) {
     let head = store::head::newest(&db.owner).await.unwrap();
     let recorded_at = head.recorded_at.plus(Duration::from_micros(1));
     let broker = BrokerId::random(&SystemEntropy);
-    let leaf = planted(broker, recorded_at);
+    let kind = event.kind();
+    let leaf = planted(broker, recorded_at, event);
     let (mut edge, hash) = (Edge::from_bytes(head.size, &head.edge).unwrap(), leaf_hash(&leaf));
     edge.append(hash);
     let row = Row {
         leaf: &leaf,
         happened_at: recorded_at,
-        kind: "archived",
+        kind,
         request: None,
         person: None,
         login: None,
@@ -115,8 +122,7 @@ async fn plant(db: &TestDb) {
     assert!(extend_log(&db.owner, &batch).await.unwrap().is_empty(), "the database takes it");
 }
 
-fn planted(broker: BrokerId, at: Timestamp) -> Vec<u8> {
-    let event = Event::Archived { from: 0, until: 1, file: "nowhere.jsonl".into(), sha256: "00".repeat(32) };
+fn planted(broker: BrokerId, at: Timestamp, event: Event) -> Vec<u8> {
     let entry =
         Entry { broker, caller: None, event, happened_at: at, recorded_at: at, request: None, salt: Salt([7; 16]) };
     entry.leaf().unwrap()

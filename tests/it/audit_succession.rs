@@ -130,7 +130,8 @@ impl Past {
         let next = || CheckpointSigner::from_seed(ORIGIN, Uuid::from_u128(17), &[17; 32]).unwrap();
         write(&log, 20).await;
         let (retired, active) = (signer().verifier().to_string(), next().verifier().to_string());
-        let event = Event::KeyRotated { retired, active };
+        let voucher = Some(signer().vouch_for(next().verifier(), 0));
+        let event = Event::KeyRotated { retired, active, voucher };
         let rotated = Draft { caller: None, event, happened_at: clock.now(), request: None };
         drop(log.append(rotated).await.unwrap());
         eventually(async || (log.health().signed == 21).then_some(())).await;

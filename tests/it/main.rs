@@ -28,6 +28,7 @@ mod audit_review_cli;
 mod audit_search;
 mod audit_succession;
 mod audit_tlog;
+mod audit_usurped;
 mod audit_verify;
 mod collector;
 mod complete_archive;

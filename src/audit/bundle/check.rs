@@ -2,7 +2,7 @@
 //!
 //! Whoever made the file controls every byte of it. INVARIANT: nothing in it counts before the walk over its lines ends
 //! in the very size and root that a key of the log signed; a key out of the file itself is told apart. A later key counts
-//! where an earlier one that counts has signed the entry that names it.
+//! where an earlier one that counts has vouched for it, and signed the entry that says so.
 
 use std::{
     collections::BTreeSet,
@@ -197,18 +197,20 @@ impl Walk<'_> {
         }
         let kind = entry.pointer("/event/kind").and_then(Value::as_str);
         if matches!(kind, Some("key-rotated" | "epoch-began")) {
-            self.hear(index, leaf.as_bytes());
+            self.hear(index, leaf.as_bytes())?;
         }
         self.compare();
         Ok(())
     }
 
     /// An entry that may say who signs, or that the past was cut.
-    fn hear(&mut self, index: u64, leaf: &[u8]) {
-        if let (Some(header), Ok(entry)) = (&mut self.header, Entry::from_leaf(leaf)) {
+    fn hear(&mut self, index: u64, leaf: &[u8]) -> Result<(), Broken> {
+        let entry = Entry::from_leaf(leaf).map_err(|fault| self.broken(format!("the entry is malformed: {fault}")))?;
+        if let Some(header) = &mut self.header {
             header.chain.hear(index, &entry.event);
             self.succession.push((index, leaf.to_vec()));
         }
+        Ok(())
     }
 
     fn finish(self) -> Result<Proven, Broken> {
@@ -259,9 +261,13 @@ impl Walk<'_> {
 impl Header {
     /// The key that counts and signed what the walk came to.
     fn sign(&mut self) -> Result<Verifier, String> {
+        self.chain.judge().map_err(|broken| broken.to_string())?;
         let stated = self.chain.open(&self.note).map_err(|what| format!("its checkpoint: {what}"))?;
         if stated.by.iter().any(|key| key.name() != self.origin) {
             return Err("it names another log than the key".to_owned());
+        }
+        if stated.epoch != self.chain.epoch() {
+            return Err("its checkpoint is of another epoch than its entries".to_owned());
         }
         self.chain.confirm(&stated);
         let key = stated.by.into_iter().find(|key| self.chain.counts(key));

@@ -345,7 +345,7 @@ pub(super) fn event_texts(event: &Event, left: &mut usize, take: &mut impl FnMut
             all(&[why]);
             key.iter().for_each(|key| all(&[key]));
         }
-        Event::KeyRotated { retired, active } => all(&[retired, active]),
+        Event::KeyRotated { retired, active, .. } => all(&[retired, active]),
         Event::Archived { file, sha256, .. } => all(&[file, sha256]),
         Event::SearchChanged { name, before, after } => {
             all(&[name]);

@@ -2,11 +2,15 @@
 //! that an operator has given up. Pure; the fold hands in what it finds on its way.
 //!
 //! INVARIANT: nothing that the database's owner can write makes a key trusted or a conflict forgiven. A key is vouched for
-//! by an entry under a checkpoint of a trusted key, and a cut is forgiven by an entry in an epoch that such a key signed.
+//! by a trusted key's own signature over it, in an entry under a checkpoint of that key; the checkpoint alone says no more
+//! than that the entry stood in the database. A cut is forgiven by an entry in an epoch that such a key signed.
 
 use serde::Serialize;
 
-use super::report::Broken;
+use super::{
+    line::{Line, Link},
+    report::Broken,
+};
 use crate::audit::{
     Event,
     checkpoint::{Checkpoint, Verifier},
@@ -18,7 +22,7 @@ pub(in crate::audit) struct Chain {
     trusted: Vec<Verifier>,
     /// Keys that may have signed, and that nobody has vouched for yet.
     strangers: Vec<Verifier>,
-    rotations: Vec<Rotation>,
+    line: Line,
     /// Keys that a trusted one has replaced: what they signed before is no surprise, and proves nothing by itself.
     retired: Vec<Verifier>,
     /// The first checkpoint by each key that was not trusted when it came.
@@ -28,13 +32,6 @@ pub(in crate::audit) struct Chain {
     signed_epoch: u64,
     /// Checkpoints that the entries contradict, and that a cut may explain.
     conflicts: Vec<(Stated, Broken)>,
-}
-
-/// An entry that names another key.
-struct Rotation {
-    index: u64,
-    retired: Verifier,
-    active: Verifier,
 }
 
 /// A place where the log's past was cut, and somebody accepted it.
@@ -73,7 +70,7 @@ impl Chain {
             origin: origin.to_owned(),
             trusted: trusted.to_vec(),
             strangers,
-            rotations: Vec::new(),
+            line: Line::default(),
             retired: Vec::new(),
             unvouched: Vec::new(),
             cuts: Vec::new(),
@@ -104,14 +101,15 @@ impl Chain {
     /// An entry that may matter here: who signs from now on, or that the past was cut.
     pub(in crate::audit) fn hear(&mut self, index: u64, event: &Event) {
         match event {
-            Event::KeyRotated { retired, active } => {
-                if let (Ok(retired), Ok(active)) = (retired.parse(), active.parse()) {
-                    self.know(&retired);
-                    self.know(&active);
-                    self.rotations.push(Rotation { index, retired, active });
-                }
+            Event::KeyRotated { retired, active, voucher } => {
+                let place = (index, self.epoch(), self.origin.as_str());
+                let named = self.line.hear(place, (retired, active), voucher.as_deref());
+                named.into_iter().flatten().for_each(|key| self.know(key));
             }
-            Event::EpochBegan { epoch, size, published_size, published_root, by, why, .. } if *size == index => {
+            Event::EpochBegan { epoch, size, published_size, published_root, by, why, key, .. } if *size == index => {
+                if let Some(key) = key {
+                    self.line.begin(key);
+                }
                 self.cuts.push(Cut {
                     epoch: *epoch,
                     size: *size,
@@ -136,15 +134,17 @@ impl Chain {
             return false;
         }
         self.signed_epoch = self.signed_epoch.max(stated.epoch);
-        for Rotation { index, retired, active } in &self.rotations {
-            let vouches =
-                *index < stated.checkpoint.size && stated.by.contains(retired) && self.trusted.contains(retired);
+        for Link { index, retired, active, is_vouched } in self.line.links() {
+            let vouches = *is_vouched
+                && *index < stated.checkpoint.size
+                && stated.by.contains(retired)
+                && self.trusted.contains(retired);
             if vouches && !self.trusted.contains(active) {
                 self.trusted.push(active.clone());
             }
         }
         // From the last rotation to the first, so that a whole line of keys is known by its newest.
-        for Rotation { index, retired, active } in self.rotations.iter().rev() {
+        for Link { index, retired, active, .. } in self.line.links().iter().rev() {
             let is_known = self.trusted.contains(active) || self.retired.contains(active);
             if *index < stated.checkpoint.size && is_known && !self.retired.contains(retired) {
                 self.retired.push(retired.clone());
@@ -167,8 +167,14 @@ impl Chain {
         Ok(())
     }
 
+    /// Every key that an entry puts in the place of another must have that one's word, and lead to one that is trusted.
+    pub(in crate::audit) fn judge(&self) -> Result<(), Broken> {
+        self.line.judge(&self.trusted)
+    }
+
     /// Nothing may be left unexplained.
     pub(in crate::audit) fn finish(&mut self) -> Result<(), Broken> {
+        self.judge()?;
         for (stated, broken) in std::mem::take(&mut self.conflicts) {
             if !self.is_forgiven(&stated) {
                 return Err(broken);
@@ -194,10 +200,15 @@ impl Chain {
         &self.cuts
     }
 
+    /// The epoch that the entries say the log is in.
+    pub(in crate::audit) fn epoch(&self) -> u64 {
+        self.cuts.last().map_or(0, |cut| cut.epoch)
+    }
+
     /// A key that an entry names may have signed; whether it counts is another question.
-    fn know(&mut self, key: &Verifier) {
-        if !self.trusted.contains(key) && !self.strangers.contains(key) {
-            self.strangers.push(key.clone());
+    fn know(&mut self, key: Verifier) {
+        if !self.trusted.contains(&key) && !self.strangers.contains(&key) {
+            self.strangers.push(key);
         }
     }
 
@@ -226,7 +237,8 @@ mod tests {
     }
 
     fn rotated(from: u8, to: u8) -> Event {
-        Event::KeyRotated { retired: verifier(from).to_string(), active: verifier(to).to_string() }
+        let voucher = Some(key(from).vouch_for(&verifier(to), 0));
+        Event::KeyRotated { retired: verifier(from).to_string(), active: verifier(to).to_string(), voucher }
     }
 
     fn cut(epoch: u64, size: u64, published: u64) -> Event {

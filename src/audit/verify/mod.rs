@@ -9,6 +9,7 @@ pub(in crate::audit) mod chain;
 mod database;
 mod derive;
 mod fold;
+mod line;
 mod memo;
 mod recall;
 mod report;

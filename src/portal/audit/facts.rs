@@ -79,7 +79,10 @@ fn facts_of(event: &Event) -> Vec<Fact> {
             plain("Published", words::entries(*published_size)),
             code("Published root", published_root.clone()),
         ],
-        Event::KeyRotated { retired, active } => vec![code("Retired", retired.clone()), code("Active", active.clone())],
+        Event::KeyRotated { retired, active, voucher } => {
+            let voucher = voucher.iter().map(|voucher| code("Voucher", voucher.clone()));
+            [code("Retired", retired.clone()), code("Active", active.clone())].into_iter().chain(voucher).collect()
+        }
         Event::Archived { sha256, .. } => vec![code("SHA-256", sha256.clone())],
         Event::SearchChanged { before, after, .. } => {
             let was = before.iter().map(|search| code("Before", search.clone()));

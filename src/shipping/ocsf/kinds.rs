@@ -261,6 +261,7 @@ pub const KINDS: &[Kind] = &[
         fields: &[
             field("retired", Text, "the verifier key that signed so far (C2SP signed-note)", "unmapped.retired"),
             field("active", Text, "the one that signs from now on", "entity.uid"),
+            field("voucher", Text, "the retired key's signature over the active one, base64", "unmapped.voucher"),
         ],
     },
     Kind {

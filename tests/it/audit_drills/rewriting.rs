@@ -34,8 +34,10 @@ pub async fn rewrite(db: &TestDb, index: u64, reach: Reach) {
 /// Makes entry `index` say that our key was replaced by `key`, and all heads cover it.
 pub async fn claim_rotation(db: &TestDb, index: u64, key: &CheckpointSigner) {
     let (retired, active) = (signer().verifier().to_string(), key.verifier().to_string());
-    change(db, index, |entry| entry.event = Event::KeyRotated { retired: retired.clone(), active: active.clone() })
-        .await;
+    change(db, index, |entry| {
+        entry.event = Event::KeyRotated { retired: retired.clone(), active: active.clone(), voucher: None }
+    })
+    .await;
     rewrite_heads(db, index, Reach::AllHeads).await;
 }
 

@@ -291,7 +291,7 @@ pub const REWRITTEN: &[Rewritten] = &[
         "everything, with a key that it says replaced ours",
         Rewriting::SignedAndVouched,
         Some(
-            "the checkpoint at 300 entries: it is signed by auth.example.test/audit+…, which no trusted key has vouched for",
+            "entry 200: it says that auth.example.test/audit+… replaces auth.example.test/audit+…, which has not vouched for it: …",
         ),
         "…",
         Refuses,
