@@ -52,7 +52,8 @@ bench-search: ## how long searching a made-up log takes; SIZE=10000000 for ten m
 
 bench-verify: ## what checking a made-up log takes; SIZE as above, ARGS=search to search the same log as well
 	@tests/install demo
-	@cargo bench --locked --bench history -- $(or $(SIZE),1000000) verify $(ARGS)
+	@echo "==> bench-verify: build (many minutes the first time)"
+	@cargo bench --locked --profile dist --bench history -- $(or $(SIZE),1000000) verify $(ARGS)
 
 check: ## formatting, lints, documentation, the rules of the house
 	@.ci/check
