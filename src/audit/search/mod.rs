@@ -27,7 +27,7 @@ pub use {
     count::{Activity, Bucket, Estimate, activity, tally},
     find::{Found, find, find_from},
     lost::{Losses, Lost},
-    query::{Mistake, Search, Verdict},
+    query::{Mistake, Search, Verdict, decoded},
 };
 pub(in crate::audit) use {
     build::follow,

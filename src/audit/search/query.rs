@@ -84,21 +84,19 @@ impl Search {
         "text",
     ];
 
-    /// Reads a query as it stands in an address, without `?`. Fields that are empty count as not given.
+    /// Reads a query as it stands in an address, without `?`.
     pub fn parse(query: &str) -> Result<Self, Vec<Mistake>> {
-        Self::from_pairs(form_urlencoded::parse(query.as_bytes()))
+        Self::from_pairs(decoded(query)?)
     }
 
-    /// The same, from names and values that are decoded already.
+    /// The same, from names and values that are decoded already. An empty value is no value: who offers empty fields, as
+    /// a form does, leaves them out.
     pub fn from_pairs<K: AsRef<str>, V: AsRef<str>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, Vec<Mistake>> {
         let (mut search, mut mistakes, mut seen) = (Self::default(), Vec::new(), Vec::<String>::new());
         for (name, value) in pairs {
-            let (name, value) = (name.as_ref(), value.as_ref().trim());
-            if value.is_empty() && Self::FIELDS.contains(&name) {
-                continue;
-            }
+            let (name, value) = (name.as_ref(), value.as_ref());
             let taken = if seen.iter().any(|earlier| earlier == name) {
                 Err("is given twice".to_owned())
             } else {
@@ -143,8 +141,12 @@ impl Search {
     }
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
-        if value.chars().count() > LONGEST {
-            return Err(format!("is longer than {LONGEST} characters"));
+        match value {
+            _ if !Self::FIELDS.contains(&name) => {}
+            "" => return Err("is empty: leave it out, or say what is looked for".to_owned()),
+            _ if value.trim() != value => return Err("has white space around it".to_owned()),
+            _ if value.chars().count() > LONGEST => return Err(format!("is longer than {LONGEST} characters")),
+            _ => {}
         }
         match name {
             "who" => self.who = Some(who(value)?),
@@ -219,8 +221,12 @@ fn place(value: &str) -> Result<String, String> {
 
 fn address(value: &str) -> Result<IpNet, String> {
     let single = value.parse::<std::net::IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-    let network = single.or_else(|_| value.parse::<IpNet>().map(|net| net.trunc()));
+    let network = single.or_else(|_| value.parse::<IpNet>());
     let network = network.map_err(|_| "is an address or a network, as 192.0.2.7 or 192.0.2.0/24".to_owned())?;
+    if network != network.trunc() {
+        let (address, whole) = (network.addr(), network.trunc());
+        return Err(format!("is neither the address {address} nor the network {whole}"));
+    }
     match indexed_network(network) {
         Some(_) => Ok(network),
         None => Err("is too large a network: at least /8, or /32 for IPv6".to_owned()),
@@ -244,6 +250,25 @@ fn instant(value: &str) -> Result<Timestamp, String> {
     let at = OffsetDateTime::parse(value, &Rfc3339).ok().or_else(|| local.ok().map(PrimitiveDateTime::assume_utc));
     let at = at.or_else(|| Date::parse(value, day).ok().map(|date| date.midnight().assume_utc()));
     at.map(Timestamp::from_datetime).ok_or_else(|| "is an instant in UTC, as 2026-11-21T23:15 or 2026-11-21".to_owned())
+}
+
+/// The names and values in a query. What a browser takes as it stands, or as U+FFFD, is a mistake here: `%` without two
+/// hex digits, and bytes that are not UTF-8.
+pub fn decoded(query: &str) -> Result<Vec<(String, String)>, Vec<Mistake>> {
+    let fields = query.split('&').filter(|field| !is_escaped_well(field));
+    let problem = || "has a `%` that escapes no character".to_owned();
+    let name = |field: &str| shortened(field.split('=').next().unwrap_or_default());
+    let mistakes: Vec<Mistake> = fields.map(|field| Mistake { field: name(field), problem: problem() }).collect();
+    if mistakes.is_empty() {
+        Ok(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn is_escaped_well(field: &str) -> bool {
+    let is_hex = |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    field.split('%').skip(1).all(is_hex) && percent_encoding::percent_decode_str(field).decode_utf8().is_ok()
 }
 
 fn shortened(name: &str) -> String {
@@ -270,7 +295,7 @@ mod tests {
         let id = "0a0b0c0d-0102-4304-8506-0708090a0b0c";
         let query = format!(
             "text=not++found&until=2026-11-22&from=2026-11-21T23%3A15&request={id}&login={id}&credential={id}&\
-             address=192.0.2.99/24&rule=ops-may%20read&verdict=step-up&where=wiki/docs/&what=List+PODS&who=corp/u-1&"
+             address=192.0.2.0/24&rule=ops-may%20read&verdict=step-up&where=wiki/docs/&what=List+PODS&who=corp/u-1&"
         );
         let search = Search::parse(&query).unwrap();
         let canonical = format!(
@@ -285,8 +310,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_form_leaves_empty_is_not_given() {
-        assert_eq!(Search::parse("who=&what=+&where=&from=").unwrap(), Search::default());
+    fn nothing_looked_for_is_an_empty_query() {
+        assert_eq!(Search::parse("").unwrap(), Search::default());
         assert_eq!(Search::default().to_query(), "");
     }
 
@@ -299,6 +324,16 @@ mod tests {
             ("address=nowhere", "address: is an address"),
             ("address=0.0.0.0/0", "address: is too large"),
             ("address=2001::/16", "address: is too large"),
+            ("address=192.0.2.5/24", "address: is neither the address 192.0.2.5 nor the network 192.0.2.0/24"),
+            ("address=2001:db8::1/32", "address: is neither"),
+            ("who=", "who: is empty"),
+            ("verdict=deny&rule=", "rule: is empty"),
+            ("text=+", "text: has white space around it"),
+            ("rule=+ops", "rule: has white space around it"),
+            ("rule=ops%0a", "rule: has white space around it"),
+            ("who=%zz", "who: has a `%` that escapes no character"),
+            ("text=100%", "text: has a `%`"),
+            ("rule=%ff", "rule: has a `%`"),
             ("login=7", "login: is an id"),
             ("from=yesterday", "from: is an instant"),
             ("from=2026-02-30", "from: is an instant"),

@@ -1,10 +1,9 @@
 //! Which entries: the same fields as in the address of the page, each as an option, or all of them as one query.
 
 use clap::Args;
-use url::form_urlencoded;
 
 use super::super::CliFault;
-use crate::audit::search::Search;
+use crate::audit::search::{Mistake, Search, decoded};
 
 /// The fields of a search. What is given must all be met.
 #[derive(Debug, Args)]
@@ -67,11 +66,13 @@ impl Filters {
             ("until", &self.until),
             ("text", &self.text),
         ];
-        let query = form_urlencoded::parse(self.query.as_deref().unwrap_or_default().as_bytes());
-        let given = options.into_iter().filter_map(|(name, value)| Some((name.into(), value.as_deref()?.into())));
-        Search::from_pairs(query.chain(given)).map_err(|mistakes| {
-            let said: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-            CliFault::could_not_look(said.join("; "))
-        })
+        let query = decoded(self.query.as_deref().unwrap_or_default()).map_err(refused)?;
+        let given = options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        Search::from_pairs(query.into_iter().chain(given)).map_err(refused)
     }
+}
+
+fn refused(mistakes: Vec<Mistake>) -> CliFault {
+    let said: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    CliFault::could_not_look(said.join("; "))
 }

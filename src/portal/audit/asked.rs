@@ -4,7 +4,7 @@
 use url::form_urlencoded;
 
 use crate::{
-    audit::search::{Mistake, Search, Verdict},
+    audit::search::{Mistake, Search, Verdict, decoded},
     model::Timestamp,
     portal::{
         entry_words::visible,
@@ -18,7 +18,7 @@ pub struct Asked {
     pub search: Result<Search, Vec<Mistake>>,
     /// Only entries before this leaf.
     pub before: Option<u64>,
-    /// What was typed, without what was left empty.
+    /// What was typed, without what was left empty and white space around it.
     typed: Vec<(String, String)>,
     /// Whether something was left empty, as a form sends it.
     is_long: bool,
@@ -33,12 +33,15 @@ pub struct Links {
 impl Asked {
     /// Reads the query of an address.
     pub fn read(query: Option<&str>) -> Self {
+        let query = query.unwrap_or_default();
+        let pairs = form_urlencoded::parse(query.as_bytes());
         let pairs: Vec<(String, String)> =
-            form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-        let is_long = pairs.iter().any(|(_, value)| value.trim().is_empty());
-        let filled = pairs.into_iter().filter(|(_, value)| !value.trim().is_empty());
+            pairs.map(|(name, value)| (name.into_owned(), value.trim().to_owned())).collect();
+        let is_long = pairs.iter().any(|(_, value)| value.is_empty());
+        let filled = pairs.into_iter().filter(|(_, value)| !value.is_empty());
         let (cursor, typed): (Vec<_>, Vec<_>) = filled.partition(|(name, _)| name == CURSOR);
-        let mut search = Search::from_pairs(typed.iter().map(|(name, value)| (name, value)));
+        let search = Search::from_pairs(typed.iter().map(|(name, value)| (name, value)));
+        let mut search = decoded(query).and(search);
         let before = cursor.first().and_then(|(_, value)| value.parse().ok());
         if cursor.len() > 1 || (before.is_none() && !cursor.is_empty()) {
             let problem = "is the number of an entry, once".to_owned();
@@ -217,6 +220,14 @@ mod tests {
         let asked = Asked::read(None);
         assert_eq!((asked.links().before(None).as_str(), asked.recorded()), ("/audit", None));
         assert!(!asked.is_filtered() && asked.shorter().is_none());
+    }
+
+    #[test]
+    fn white_space_around_what_was_typed_is_none_of_it_and_a_bad_escape_is_a_mistake() {
+        assert_eq!(Asked::read(Some("rule=+ops&what=%0a")).search.unwrap().to_query(), "rule=ops");
+        let form = Asked::read(Some("rule=%zz&who=")).form();
+        let rule = form.fields.iter().find(|field| field.name == "rule").unwrap();
+        assert!(rule.mistake.as_ref().unwrap().contains("escapes no character"));
     }
 
     #[test]
