@@ -11,7 +11,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, Uri, header};
+use http::{StatusCode, Uri, header, uri::PathAndQuery};
 use tokio::sync::Semaphore;
 
 use super::{Portal, PortalFault, caller::Visitor};
@@ -37,8 +37,9 @@ pub async fn serve(State(portal): State<Portal>, Visitor(visit): Visitor, uri: U
 }
 
 async fn found(portal: &Portal, uri: &Uri) -> Response {
-    // The address as it was sent: a decoded one would have many spellings.
-    let Some((epoch, asked)) = uri.path().strip_prefix("/log/").and_then(read) else { return absent() };
+    // The address as it was sent: a decoded one would have many spellings, and so would one with a query.
+    let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let Some((epoch, asked)) = path.strip_prefix("/log/").and_then(read) else { return absent() };
     let Some(newest) = portal.shipping.newest().filter(|newest| newest.epoch == epoch) else { return absent() };
     match asked {
         Asked::Checkpoint => answer(

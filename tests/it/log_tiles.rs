@@ -96,6 +96,9 @@ async fn nothing_else_of_the_log_is_served_to_anybody() {
         "tile/0/%30%30%30",
         "",
         "checkpoint/",
+        "checkpoint?",
+        "checkpoint?x=1",
+        "tile/0/000?x",
     ] {
         let answer = get(&portal, &format!("/log/{path}")).await;
         assert_eq!((answer.status, answer.header("cache-control")), (StatusCode::NOT_FOUND, "no-store"), "{path}");
