@@ -3,6 +3,7 @@
 python3 verify_bundle.py FILE [--key VERIFIER-KEY]... [--checkpoint NOTE-FILE]...
 Exit code: 0 sound, 1 broken, 2 it could not be looked at. Shares not one line with Bailiwick."""
 import argparse, base64, functools, hashlib, json, re, sys
+if sys.version_info < (3, 8): sys.exit(print("could not look: it takes Python 3.8 or later", file=sys.stderr) or 2)
 
 class CannotLook(Exception): "Nothing is claimed about the log. Any other exception: the bundle does not hold."
 
@@ -50,8 +51,7 @@ def public(verifier, log):
     """The key in a verifier key of the log, its algorithm before it; nothing if it is no such thing."""
     try: key = unbase64(verifier.split("+", 2)[-1])
     except ValueError: return None
-    is_ours = verifier.startswith(f"{log}+{key_id(log, key).hex()}+")
-    return key if is_ours and len(key) == 33 and key[0] == 1 else None
+    return key if len(key) == 33 and key[0] == 1 and verifier.startswith(f"{log}+{key_id(log, key).hex()}+") else None
 
 class Note:
     """A checkpoint of the log, whoever signed it."""
@@ -86,10 +86,10 @@ class Walk:
         need(self.size == end, "another number of hashes than it takes")
 
     def root(self):
-        roots = [root for _, root in reversed(self.subtrees)] or [sha()]
-        return functools.reduce(lambda right, left: sha(b"\1", left, right), roots)
+        return functools.reduce(lambda it, left: sha(b"\1", left, it), [it for _, it in self.subtrees[::-1]] or [sha()])
 
 # The lines: nothing in them has two readings.
+def natural(digits): return int(digits) if digits[0] != "-" and int(digits) < 2**64 else None
 MEMBERS = {"bundle": {"version": int, "origin": str, "keys": list, "checkpoint": str}, "checkpoint": {"note": str},
            "skipped": {"from": int, "until": int, "hashes": list}, "entry": {"index": int, "leaf": str},
            "text": {"kind": str, "sha256": str, "body": str}}
@@ -101,8 +101,9 @@ def once(pairs):
 def lines(file):
     for line in file:
         try:
-            (kind, body), = json.loads(line.decode(), object_pairs_hook=once).items()
+            (kind, body), = json.loads(line.decode(), object_pairs_hook=once, parse_int=natural).items()
             need({name: type(value) for name, value in body.items()} == MEMBERS[kind], "other members")
+            "".join([json.dumps(body, ensure_ascii=False), *body.get("keys", ())]).encode()  # Text, and no half of it.
             for text in [*body.get("hashes", ()), body.get("sha256", "0" * 64)]:
                 need(re.fullmatch("[0-9a-f]{64}", text), "a hash in another spelling")
         except Exception as fault: raise CannotLook(f"this is no line of a bundle: {fault!r}")
@@ -149,7 +150,6 @@ def check(file, given, kept):
     need(walk.root() == signed.root, "its entries and hashes do not come to the root that was signed")
     need(texts <= named, "no entry names one of the texts")
     need(signed.epoch == (cuts[-1]["epoch"] if cuts else 0), "its checkpoint is of another epoch than its entries")
-
     counts = set(given or in_file)
     line = set(counts)  # The keys that vouchers lead to from one that counts, and those before one of these.
     for _, old, new, voucher in rotations:
@@ -172,7 +172,6 @@ def check(file, given, kept):
         need(lost or roots.get(note.size, note.root) == note.root, "it does not continue a kept checkpoint: a fork")
         silent |= not lost and note.size not in roots
     need(not silent, "it says nothing about a kept checkpoint", CannotLook)
-
     print(f"sound: {entries} entries of {log}\n  log          {signed.size} entries, root {signed.root.hex()}")
     print(f"  rules        {len(texts)} of the {len(named)} texts that the entries name are here, unchanged")
     for cut in cuts: print("  epoch {epoch}      from entry {size}, decided by {by!a}: {why!a}".format(**cut))

@@ -54,7 +54,7 @@ pub fn check(file: &mut impl BufRead, kept: &Kept) -> Result<Proven, Broken> {
             Ok(_) => {}
             Err(fault) => return Err(walk.foreign(fault.to_string())),
         }
-        let line = serde_json::from_slice(bytes.trim_ascii_end());
+        let line = serde_json::from_slice(&bytes);
         let line = line.map_err(|fault| walk.foreign(format!("this is no line of a bundle: {fault}")))?;
         walk.take(line)?;
     }
