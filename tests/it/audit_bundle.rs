@@ -96,6 +96,9 @@ async fn a_kept_checkpoint_must_be_continued_and_silence_is_no_proof() {
     assert_eq!(bundle(&whole, &["--checkpoint", &at("kept")]).await.code, 0);
     let arguments = ["audit", "bundle", "--leaf", "250", "--database", &db.auditor_url, "--file", &few];
     assert_eq!(cli(&arguments).await.code, 0);
+    std::fs::write(at("beyond"), signer().sign(0, 304, [9; 32])).unwrap();
+    let short = bundle(&at("none"), &["--checkpoint", &at("beyond")]).await;
+    assert!(short.code == 2 && short.err.contains("cannot continue the checkpoint at 304 entries"), "{short:?}");
     let refused = bundle(&at("none"), &["--checkpoint", &at("forked")]).await;
     assert!(refused.code == 1 && refused.err.contains("does not continue the checkpoint at 100"), "{refused:?}");
     assert!(!Path::new(&at("none")).exists() && !Path::new(&at("none.part")).exists());
@@ -127,7 +130,10 @@ async fn both_verifiers_agree_on_every_way_to_tamper_with_a_bundle() {
     let (db, folder) = (recorded().await, tempfile::tempdir().unwrap());
     let arguments = ["audit", "bundle", "--leaf", "7", "--leaf", "300-301", "--database", &db.auditor_url];
     let sound = cli(&arguments).await.out;
-    let table = tampered(&sound);
+    let mut table = tampered(&sound);
+    let odd = misspelt(&sound);
+    assert_eq!(odd.len(), 8, "each of them is in this bundle");
+    table.extend(odd);
 
     agree(&table, signer().verifier(), folder.path());
 }
@@ -260,6 +266,23 @@ fn others(value: &Value) -> Vec<(String, Value)> {
     }
 }
 
+/// What one reader of JSON takes and another does not: no line of a bundle.
+fn misspelt(sound: &str) -> Vec<(String, Vec<u8>, Option<i32>)> {
+    let spellings = [
+        ("\"from\":0,", "\"from\":-0,"),
+        ("\"from\":0,", "\"from\":-1,"),
+        ("\"from\":0,", "\"from\":0.0,"),
+        ("\"from\":0,", "\"from\":18446744073709551616,"),
+        ("\"body\":\"", "\"body\":\"\\ud800"),
+        ("\"kind\":\"", "\"kind\":\"\\udfff"),
+        ("\"keys\":[", "\"keys\":[1,"),
+        ("}\n", "}\u{c}\n"),
+    ];
+    let changed = spellings.into_iter().map(|(from, to)| (to, sound.replacen(from, to, 1)));
+    let changed = changed.filter(|(_, text)| text != sound);
+    changed.map(|(to, text)| (format!("{to:?}"), text.into_bytes(), Some(2))).collect()
+}
+
 /// Bits flipped all over the file.
 fn tampered_bytes(sound: &str, table: &mut Vec<(String, Vec<u8>, Option<i32>)>) {
     let keys = sound.find("\"keys\"").unwrap()..sound.find("\"checkpoint\"").unwrap();
@@ -329,6 +352,16 @@ pub fn python(arguments: &[&str]) -> (i32, String) {
     let output = Command::new("python3").arg(script).args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn the_independent_verifier_says_which_python_it_takes() {
+    let old = "import sys, runpy\nsys.version_info = (3, 7, 17)\nsys.argv = sys.argv[1:]\n\
+               runpy.run_path(sys.argv[0], run_name='__main__')";
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_bundle.py");
+    let output = Command::new("python3").args(["-c", old, script, "none"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && told.contains("Python 3.8 or later"), "{told}");
 }
 
 /// Its exit codes for these calls, in one process.

@@ -59,6 +59,12 @@ pub async fn write(
         let what = format!("no checkpoint covers entry {} yet: the newest is at {}", selection.end() - 1, signed.size);
         return Err(BundleFault::Beyond(what));
     }
+    let is_beyond = |older: &&Continued| older.size > signed.size && older.epoch >= signed.epoch;
+    if let Some(older) = older.iter().find(is_beyond) {
+        let (older, size) = (older.size, signed.size);
+        let what = format!("what is proven up to entry {size} cannot continue the checkpoint at {older} entries");
+        return Err(BundleFault::Beyond(what));
+    }
     let succession = Succession::of(db, signed).await?;
     let selection = &selection.and(succession.leaves.keys().copied());
     let mut pen = Pen::new(out, older, succession, signed.epoch);
