@@ -81,16 +81,32 @@ impl Manifest {
     }
 }
 
-/// Compares the files in `folder` with what `manifest` says of them.
-pub fn check(manifest: &Manifest, folder: &Path) -> io::Result<Vec<Mismatch>> {
+/// A file that cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {source}")]
+pub struct Unseen {
+    /// Which.
+    pub name: String,
+    /// Why not.
+    pub source: io::Error,
+}
+
+/// Compares the files in `folder` with what `manifest` says of them. Whether the manifest itself is what came out of the
+/// export, the log knows: by its SHA-256.
+pub fn check(manifest: &Manifest, folder: &Path) -> Result<Vec<Mismatch>, Unseen> {
     let mut wrong = Vec::new();
+    if manifest.files.len() != 1 {
+        let what = format!("names {} files, and an export has one", manifest.files.len());
+        wrong.push(Mismatch { name: "the manifest".to_owned(), what });
+    }
     for file in &manifest.files {
         let mut say = |what: String| wrong.push(Mismatch { name: file.name.clone(), what });
         if Path::new(&file.name).file_name().is_none_or(|name| name != file.name.as_str()) {
             say("is no name of a file beside the manifest".to_owned());
             continue;
         }
-        let (bytes, sha256, lines) = measure(&mut std::fs::File::open(folder.join(&file.name))?)?;
+        let measured = std::fs::File::open(folder.join(&file.name)).and_then(|mut file| measure(&mut file));
+        let (bytes, sha256, lines) = measured.map_err(|source| Unseen { name: file.name.clone(), source })?;
         if bytes != file.bytes {
             say(format!("has {bytes} bytes, not {}", file.bytes));
         } else if sha256 != file.sha256 {

@@ -17,7 +17,7 @@ use super::{
 use crate::store::{StoreFault, checkpoint, head, search};
 
 pub use {
-    manifest::{File, Manifest, Mismatch, check},
+    manifest::{File, Manifest, Mismatch, Unseen, check},
     row::json_line,
 };
 
