@@ -5,8 +5,8 @@
 //! newest such entry vouches for all that is gone; hashes, heads, tiles and checkpoints stay.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufReader, BufWriter, Read as _, Write as _},
+    fs::File,
+    io::{self, BufReader, Read as _},
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -19,6 +19,7 @@ use super::{
     ChangeFault, Draft, Event, Log,
     bundle::{Broken, BundleFault, Kept, Selection, check, write},
     checkpoint::Verifier,
+    whole_file::WholeFile,
 };
 use crate::{
     model::Timestamp,
@@ -157,17 +158,13 @@ async fn put(db: &mut PgConnection, due: &Due, path: &Path) -> Result<Vec<Verifi
     let signed = signed.ok_or_else(|| ArchiveFault::Log("there is no checkpoint yet".to_owned()))?;
     let selection = Selection::of([due.entries.clone()]);
     let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
-    let part = path.with_extension("part");
-    let mut out = BufWriter::new(File::create(&part).map_err(at)?);
+    let mut out = WholeFile::begin(path).map_err(at)?;
     let written = write(db, &selection, &signed, (&head.origin, &texts), &[], &mut out).await?;
     if let Some(changed) = written.changed.first() {
         let what = format!("the stored text of the {changed} is not the one that was in force");
         return Err(ArchiveFault::Log(what));
     }
-    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(at)?;
-    fs::rename(&part, path).map_err(at)?;
-    // The name must survive a power cut as well as the bytes.
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all()).map_err(at)?;
+    out.finish().map_err(at)?;
     Ok(keys)
 }
 

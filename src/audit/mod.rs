@@ -42,6 +42,7 @@ pub mod tree;
 mod unstamped;
 pub mod verify;
 mod voucher;
+pub mod whole_file;
 mod writer;
 
 pub use batch_mac::BatchMac;
