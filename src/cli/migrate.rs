@@ -14,7 +14,7 @@ use crate::{
 /// Bring the database up to date, or say whether it is.
 ///
 /// Takes an account that may become bailiwick_owner: a superuser, or a member of that role. The broker's own account
-/// must not be one, so name the other in --url or --url-file.
+/// must not be one, so name the other in --url or --url-file: then no configuration is read.
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
     #[command(flatten)]
@@ -32,9 +32,8 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
-        let database = self.config.load_before_keys()?.database;
-        let url = self.url(&database);
-        let pool = store::connect_with(&url, &database).await.map_err(CliFault::could_not_look)?;
+        let database = self.database()?;
+        let pool = store::connect_with(&database.url, &database).await.map_err(CliFault::could_not_look)?;
         let pending = store::pending_migrations(&pool).await.map_err(CliFault::could_not_look)?;
         if pending.is_empty() {
             output::say("the database is up to date");
@@ -49,11 +48,11 @@ impl Migrate {
         Ok(Ending::Yes)
     }
 
-    fn url(&self, database: &Database) -> DatabaseUrl {
+    fn database(&self) -> Result<Database, CliFault> {
         match (&self.url, &self.url_file) {
-            (Some(url), _) => DatabaseUrl::Plain(url.clone()),
-            (None, Some(path)) => DatabaseUrl::File(SecretFile::new(path)),
-            (None, None) => database.url.clone(),
+            (Some(url), _) => Ok(Database::at(DatabaseUrl::Plain(url.clone()))),
+            (None, Some(path)) => Ok(Database::at(DatabaseUrl::File(SecretFile::new(path)))),
+            (None, None) => Ok(self.config.load_without_keys()?.database),
         }
     }
 }

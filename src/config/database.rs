@@ -25,6 +25,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// One that is named beside any configuration, for a command that needs few connections.
+    pub fn at(url: DatabaseUrl) -> Self {
+        Self { url, acquire: Duration::from_secs(5), connections: 2, auditor_url: None }
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let files = section.files();
         let (has_url, has_file) = (section.has("url"), section.has("url_file"));

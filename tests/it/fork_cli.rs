@@ -32,6 +32,9 @@ async fn a_broker_starts_again_only_after_somebody_has_accepted_the_fork() {
     let told = String::from_utf8_lossy(&served.stderr).into_owned();
     assert!(told.contains(&format!("{left} entries of epoch 0")) && told.contains("accept-fork"), "{told}");
 
+    let nowhere = accept(&config, &["--published", "/nonexistent"]);
+    let told = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert!(nowhere.status.code() == Some(2) && told.contains("/nonexistent: No such file"), "{told}");
     let looked = accept(&config, &[]);
     assert_eq!(looked.status.code(), Some(1), "nothing was accepted");
     assert!(start().await.is_err());

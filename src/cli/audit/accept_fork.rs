@@ -85,6 +85,10 @@ impl AcceptFork {
     }
 
     fn published(&self, settings: &Settings, publics: Vec<Vec<u8>>) -> Result<Published, CliFault> {
+        if let Some(path) = &self.published {
+            let there = std::fs::metadata(path);
+            there.map_err(|fault| CliFault::could_not_look(format_args!("{}: {fault}", path.display())))?;
+        }
         let file = self.file(&settings.shipping);
         let file = Shipping { checkpoint_file: file, ..Shipping::default() };
         let found = shipping::published(&file, &settings.audit.origin, publics).map_err(CliFault::could_not_look)?;
