@@ -14,7 +14,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli.run()) {
+    match runtime.block_on(cli.run()).and_then(output::delivered) {
         Ok(ending) => ending.into(),
         Err(fault) => {
             output::complain(&fault);

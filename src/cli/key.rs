@@ -84,7 +84,9 @@ async fn show(config: &ConfigFile) -> Result<Ending, CliFault> {
     let publics = key::publics(&mut *db, KeyPurpose::Checkpoint).await.map_err(CliFault::could_not_look)?;
     let earlier: Vec<_> = publics.into_iter().filter(|public| *public != inventory.checkpoint_public).collect();
     if !earlier.is_empty() {
-        output::remark("\nKeys that signed before, the first one first; each vouches for the next in the log:");
+        output::remark(
+            "\nKeys that signed before, the first one first; each vouches for the next in the log, except where keys were lost:",
+        );
     }
     for public in earlier {
         output::say(verifier(&settings, &public)?);

@@ -1,7 +1,8 @@
 //! The command line: one file per command, and [`Command`] is the table of contents.
 //!
-//! Exit codes: 0 done, or yes; 1 failed, or no; 2 misused, or could not look. Answers go to standard output, everything
-//! else to standard error; colour only to a terminal.
+//! Exit codes: 0 done, or yes; 1 failed, or no; 2 misused, or could not look, or the answer could not be written; 141
+//! whoever read the answer went before all of it was written (`| head`). Answers go to standard output, everything else to
+//! standard error; colour only to a terminal.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -120,6 +121,9 @@ pub enum CliFault {
     /// The question could not be looked into: 2.
     #[error("{0}")]
     CouldNotLook(String),
+    /// Whoever read standard output has gone: 141, which is what a shell makes of a death by SIGPIPE, and not a word.
+    #[error("nobody reads standard output any more")]
+    ReaderGone,
     /// The configuration has mistakes: 2.
     #[error("{}", count(.0.len()))]
     Configuration(Vec<Mistake>),
@@ -141,9 +145,13 @@ impl CliFault {
         match self {
             Self::Failed(_) => ExitCode::FAILURE,
             Self::CouldNotLook(_) | Self::Configuration(_) => ExitCode::from(2),
+            Self::ReaderGone => ExitCode::from(128 + SIGPIPE),
         }
     }
 }
+
+/// Its number on every system that this runs on.
+const SIGPIPE: u8 = 13;
 
 /// Where the configuration is: part of every command that an operator runs.
 #[derive(Clone, Debug, Args)]
@@ -164,8 +172,8 @@ impl ConfigFile {
         Settings::load(&self.path).map_err(CliFault::Configuration)
     }
 
-    /// The same where there may be no wrapping key yet.
-    pub fn load_before_keys(&self) -> Result<Settings, CliFault> {
+    /// The same for what needs no wrapping key: there may be none yet, or it is not for whoever asks.
+    pub fn load_without_keys(&self) -> Result<Settings, CliFault> {
         Settings::load_before_keys(&self.path).map_err(CliFault::Configuration)
     }
 }

@@ -1,9 +1,12 @@
 //! What commands print: answers to standard output, complaints to standard error, colour only where a person looks.
-//! A reader that goes away early (`| head`) ends a command quietly.
+//!
+//! An answer that could not be written is kept in mind, and nothing more is written after it, so that no answer has a hole
+//! in the middle. What a command does goes on; its ending then says so ([`delivered`]).
 
 use std::{
     fmt::Display,
     io::{self, IsTerminal as _, Write as _},
+    sync::OnceLock,
 };
 
 use clap::ValueEnum;
@@ -11,7 +14,7 @@ use comfy_table::{ContentArrangement, Table, TableStyle};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 
-use super::CliFault;
+use super::{CliFault, Ending};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -25,8 +28,34 @@ pub enum Format {
 
 /// Prints an answer and a line end.
 pub fn say(answer: impl Display) {
-    // INVARIANT: nothing depends on whether somebody still reads.
-    let _ = writeln!(io::stdout().lock(), "{answer}");
+    if UNWRITTEN.get().is_none() {
+        keep_in_mind(writeln!(io::stdout().lock(), "{answer}"));
+    }
+}
+
+/// How a command ends that has said all. INVARIANT: a yes that was not written is no yes; a no remains one.
+pub fn delivered(ending: Ending) -> Result<Ending, CliFault> {
+    match (ending, written()) {
+        (Ending::Yes, written) => written.map(|()| Ending::Yes),
+        (Ending::No, written) => {
+            written.unwrap_or_else(|fault| complain(&fault));
+            Ok(Ending::No)
+        }
+    }
+}
+
+/// Whether all that was said is where standard output leads.
+pub fn written() -> Result<(), CliFault> {
+    keep_in_mind(io::stdout().flush());
+    UNWRITTEN.get().map_or(Ok(()), |fault| Err(unwritten(fault)))
+}
+
+/// What becomes of a command that cannot write to standard output.
+pub fn unwritten(fault: &io::Error) -> CliFault {
+    match fault.kind() {
+        io::ErrorKind::BrokenPipe => CliFault::ReaderGone,
+        _ => CliFault::could_not_look(format_args!("could not write: {fault}")),
+    }
 }
 
 /// Prints a remark that is not part of the answer.
@@ -48,8 +77,11 @@ pub fn say_table(headers: &[&str], rows: impl IntoIterator<Item = Vec<String>>) 
     }
 }
 
-/// Prints what went wrong, with the source underlined where it is known.
+/// Prints what went wrong, with the source underlined where it is known. Who has stopped reading knows.
 pub fn complain(fault: &CliFault) {
+    if matches!(fault, CliFault::ReaderGone) {
+        return;
+    }
     if let CliFault::Configuration(mistakes) = fault {
         mistakes.iter().for_each(|mistake| complain_about(mistake));
     }
@@ -107,6 +139,16 @@ fn table(headers: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Strin
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
+
+fn keep_in_mind(written: io::Result<()>) {
+    if let Err(fault) = written {
+        // The first one tells; those that follow from it do not.
+        let _ = UNWRITTEN.set(fault);
+    }
+}
+
+/// Why something that was said is not where standard output leads.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Names come from others: a control character must not speak to the terminal.
 fn printable(cell: &str) -> String {

@@ -68,6 +68,11 @@ pub async fn has_entries(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
     Ok(sqlx::query_scalar("select exists (select from head where size > 0)").fetch_one(db).await?)
 }
 
+/// Whether a broker has begun the log.
+pub async fn is_there(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
+    Ok(sqlx::query_scalar("select exists (select from head)").fetch_one(db).await?)
+}
+
 /// The newest head.
 pub async fn newest(db: impl PgExecutor<'_>) -> Result<Head, StoreFault> {
     let row: Option<HeadRow> = sqlx::query_as(

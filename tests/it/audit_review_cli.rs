@@ -70,6 +70,20 @@ async fn tail_and_search_tell_of_entries_in_words() {
     assert!(String::from_utf8_lossy(&found.stderr).contains("--before 2"), "{found:?}");
     let found = run(&["search", "verdict=allow", "--before", "2"], &db).await;
     assert!(self::text(&found).contains("page-0") && String::from_utf8_lossy(&found.stderr).contains("1 of 2 entries"));
+    for (arguments, told) in [
+        (vec!["--who", ""], "who: is empty"),
+        (vec!["who=&verdict=deny"], "who: is empty"),
+        (vec!["--rule", " ops"], "rule: has white space around it"),
+        (vec!["--address", "127.0.0.5/24"], "address: is neither the address 127.0.0.5 nor the network 127.0.0.0/24"),
+        (vec!["who=%zz"], "who: has a `%` that escapes no character"),
+    ] {
+        for command in ["search", "tail", "export"] {
+            let refused = run(&[&[command], arguments.as_slice()].concat(), &db).await;
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(refused.status.code() == Some(2) && said.contains(told), "{command} {arguments:?}: {said}");
+            assert_eq!(self::text(&refused), "", "{command} {arguments:?}");
+        }
+    }
     let wrong = run(&["search", "verdict=maybe&caller=x", "--from", "yesterday"], &db).await;
     assert_eq!(wrong.status.code(), Some(2));
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
@@ -166,7 +180,17 @@ async fn an_export_is_inert_and_its_manifest_tells_a_change() {
     assert!(text(&sum).starts_with(manifest["files"][0]["sha256"].as_str().unwrap()));
 
     let beside = format!("{path}.manifest.json");
-    assert!(text(&run(&["export", "--check", &beside], &db).await).starts_with("unchanged: 7 entries"));
+    let unchanged = text(&run(&["export", "--check", &beside], &db).await);
+    assert!(unchanged.starts_with("unchanged: 7 entries"), "{unchanged}");
+    let sum = tokio::process::Command::new("sha256sum").arg(&beside).output().await.unwrap();
+    assert!(unchanged.contains(text(&sum).split(' ').next().unwrap()), "what the log has of it: {unchanged}");
+    let empty = format!("{path}.empty.json");
+    let mut of_nothing = manifest.clone();
+    of_nothing["files"] = serde_json::json!([]);
+    std::fs::write(&empty, of_nothing.to_string()).unwrap();
+    let nothing = run(&["export", "--check", &empty], &db).await;
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(text(&nothing).contains("changed: the manifest: names 0 files"), "{nothing:?}");
     std::fs::write(&file, csv.replacen("deny", "allo", 1)).unwrap();
     let changed = run(&["export", "--check", &beside], &db).await;
     assert_eq!(changed.status.code(), Some(1));
@@ -174,6 +198,10 @@ async fn an_export_is_inert_and_its_manifest_tells_a_change() {
     std::fs::write(&file, &csv[1..]).unwrap();
     assert!(text(&run(&["export", "--check", &beside], &db).await).contains("bytes, not"));
     assert_eq!(run(&["export", "--check", "/nowhere"], &db).await.status.code(), Some(2));
+    std::fs::remove_file(&file).unwrap();
+    let gone = run(&["export", "--check", &beside], &db).await;
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("error: entries.csv: No such file"), "{gone:?}");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod audit_failure;
 mod audit_forged;
 mod audit_golden;
 mod audit_log;
+mod audit_output;
 mod audit_paused;
 mod audit_planted;
 mod audit_proof;

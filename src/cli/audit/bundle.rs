@@ -2,8 +2,6 @@
 //! INVARIANT: a file has its name only once all of it is written and leads to the root that was signed.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write as _},
     ops::Range,
     path::{Path, PathBuf},
     str::FromStr,
@@ -15,7 +13,8 @@ use uuid::Uuid;
 
 use super::{
     super::{CliFault, Ending, output::remark},
-    LogDatabase, kept_note, log_keys,
+    LogDatabase, kept_note, log_keys, newest_head,
+    out::Out,
     recorded::{Recorded, record},
 };
 use crate::{
@@ -24,10 +23,7 @@ use crate::{
         checkpoint::Checkpoint,
     },
     model::RequestId,
-    store::{
-        checkpoint, entry,
-        head::{self, Head},
-    },
+    store::{checkpoint, entry, head::Head},
 };
 
 /// `bailiwick audit bundle`
@@ -48,7 +44,7 @@ pub(in crate::cli) struct Bundle {
     /// Prove as well that the log continues this checkpoint, which was kept elsewhere
     #[arg(long = "checkpoint", value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
-    /// Where to write it; standard output if it is left out
+    /// Where to write it; standard output if it is left out, or -
     #[arg(short, long)]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -74,7 +70,7 @@ impl FromStr for Leaves {
 impl Bundle {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let mut db = self.database.connect().await?;
-        let head = head::newest(&mut db).await.map_err(CliFault::could_not_look)?;
+        let head = newest_head(&mut db).await?;
         let older = self.checkpoints.iter().map(|file| older(file, &head.origin));
         let older: Vec<Continued> = older.collect::<Result<_, _>>()?;
         let signed = match self.size {
@@ -85,24 +81,10 @@ impl Bundle {
             return Err(CliFault::could_not_look("there is no such checkpoint"));
         };
         let selection = self.selection(&mut db, signed.size).await?;
+        let mut out = Out::begin(self.file.as_deref())?;
         let recorded = record(&mut db, "bundle", self.asked(), Some(selection.count())).await?;
-        let written = match &self.file {
-            None => {
-                let mut out = BufWriter::new(io::stdout().lock());
-                put(&recorded, &mut db, &selection, &signed, &head, &older, &mut out).await?
-            }
-            Some(file) => {
-                let part = part_of(file)?;
-                let write = async {
-                    let mut out = BufWriter::new(File::create(&part).map_err(|fault| at(file, &fault))?);
-                    let written = put(&recorded, &mut db, &selection, &signed, &head, &older, &mut out).await?;
-                    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|fault| at(file, &fault))?;
-                    fs::rename(&part, file).map_err(|fault| at(file, &fault))?;
-                    Ok(written)
-                };
-                write.await.inspect_err(|_: &CliFault| drop(fs::remove_file(&part)))?
-            }
-        };
+        let written = put(&recorded, &mut db, &selection, &signed, &head, &older, &mut out).await?;
+        out.finish()?;
         remark(format_args!(
             "{} entries and {} texts, proven by the checkpoint at {} entries; {} bytes, SHA-256 {}",
             written.entries,
@@ -161,12 +143,13 @@ async fn put(
     signed: &checkpoint::Checkpoint,
     head: &Head,
     older: &[Continued],
-    out: &mut impl io::Write,
+    out: &mut Out,
 ) -> Result<Written, CliFault> {
     let keys = log_keys(db, &head.origin).await?;
     let written = write(db, selection, signed, (&head.origin, &keys), older, out).await;
     written.map_err(|fault| match fault {
-        BundleFault::Unsound(_) | BundleFault::Missing(_) | BundleFault::Write(_) => CliFault::failed(fault),
+        BundleFault::Unsound(_) | BundleFault::Missing(_) => CliFault::failed(fault),
+        BundleFault::Write(fault) => out.fault(&fault),
         _ => CliFault::could_not_look(fault),
     })
 }
@@ -178,13 +161,6 @@ fn older(file: &Path, origin: &str) -> Result<Continued, CliFault> {
     let stated: Checkpoint = format!("{text}\n").parse().map_err(|fault| at(file, &fault))?;
     let epoch = stated.epoch(origin).ok_or_else(|| at(file, &"it is a checkpoint of another log"))?;
     Ok(Continued { epoch, size: stated.size, root: stated.root })
-}
-
-fn part_of(file: &Path) -> Result<PathBuf, CliFault> {
-    let name = file.file_name().ok_or_else(|| at(file, &"this is not the name of a file"))?;
-    let mut part = name.to_owned();
-    part.push(".part");
-    Ok(file.with_file_name(part))
 }
 
 fn at(file: &Path, fault: &dyn std::fmt::Display) -> CliFault {

@@ -8,9 +8,9 @@ use super::{
         CliFault, Ending,
         output::{Format, say_json, say_table},
     },
-    LogDatabase, inert,
+    LogDatabase, inert, newest_head,
 };
-use crate::store::{collector, head};
+use crate::store::collector;
 
 /// `bailiwick audit collectors`
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ impl Collectors {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let mut db = self.database.connect().await?;
         let cursors = collector::list(&mut db).await.map_err(CliFault::could_not_look)?;
-        let size = head::newest(&mut db).await.map_err(CliFault::could_not_look)?.size;
+        let size = newest_head(&mut db).await?.size;
         let is_well = cursors.iter().all(|cursor| cursor.fault.is_none());
         match self.output {
             Format::Json => {

@@ -1,12 +1,11 @@
 //! `bailiwick audit export`: the entries of a search as CSV or NDJSON, with a manifest of hashes; and whether such files
-//! are still what their manifest says. That it begins is in the log before
-//! the first entry is written, and what it came to afterwards.
+//! are still what their manifest says. That it begins is in the log before the first entry is written, and what it came to
+//! afterwards. Files have their names once both are whole.
 
 use std::{
     ffi::OsString,
     fmt::Display,
-    fs::File,
-    io::{BufWriter, Write},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +21,7 @@ use super::{
     filters::Filters,
     inert,
     lines::lost,
+    out::Out,
     progress::Progress,
     recorded::{Recorded, record},
     shown,
@@ -39,7 +39,7 @@ pub(in crate::cli) struct ExportLog {
     /// How to write the entries
     #[arg(long, value_enum, default_value_t = Kind::Ndjson)]
     format: Kind,
-    /// Where to; the manifest goes beside it, to FILE.manifest.json. Without it the entries go to standard output
+    /// Where to; the manifest goes beside it, to FILE.manifest.json. Without it, or with -, entries go to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Export nothing: compare the files of this manifest with what it says of them
@@ -71,25 +71,27 @@ impl ExportLog {
             Kind::Ndjson => export::Format::Ndjson,
             Kind::Csv => export::Format::Csv,
         };
+        let path = self.out.as_deref().filter(|path| *path != Path::new("-"));
+        let name = path.map_or(Some("-"), |path| path.file_name()?.to_str());
+        let name = name.ok_or_else(|| CliFault::could_not_look("--out is not the name of a file"))?;
+        let mut out = Out::begin(path)?;
         let recorded = record(&mut db, "export", search.to_query(), None).await?;
         let export = Export::begin(&mut db, search, format).await.map_err(CliFault::could_not_look)?;
-        let Some(out) = &self.out else {
-            let (manifest, losses) = write(&recorded, &mut db, export, &mut std::io::stdout().lock(), "-").await?;
-            finish(recorded, &mut db, &manifest).await?;
-            remark(format_args!("{} entries, SHA-256 {}", manifest.entries, sha256(&manifest)));
-            return Ok(ending(&losses));
-        };
-        let name = out.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| CliFault::could_not_look("--out is not the name of a file"))?;
-        let mut file = BufWriter::new(created(out)?);
-        let (manifest, losses) = write(&recorded, &mut db, export, &mut file, name).await?;
-        let kept = file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-        kept.map_err(|fault| at(out, &fault))?;
-        let beside = manifest_beside(out);
-        let mut file = created(&beside)?;
-        file.write_all(&manifest.to_bytes()).and_then(|()| file.sync_all()).map_err(|fault| at(&beside, &fault))?;
+        let (manifest, losses) = write(&recorded, &mut db, export, &mut out, name).await?;
+        let beside = path.map(manifest_beside);
+        if let Some(beside) = &beside {
+            let mut file = Out::begin(Some(beside))?;
+            file.write_all(&manifest.to_bytes()).map_err(|fault| file.fault(&fault))?;
+            out.finish()?;
+            file.finish()?;
+        } else {
+            out.finish()?;
+        }
         finish(recorded, &mut db, &manifest).await?;
-        self.tell(&manifest, &beside)?;
+        match beside {
+            Some(beside) => self.tell(&manifest, &beside)?,
+            None => remark(format_args!("{} entries, SHA-256 {}", manifest.entries, sha256(&manifest))),
+        }
         Ok(ending(&losses))
     }
 
@@ -111,10 +113,11 @@ impl ExportLog {
         let manifest: Manifest =
             serde_json::from_slice(&bytes).map_err(|fault| at(path, &format_args!("is no manifest: {fault}")))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let wrong = export::check(&manifest, folder).map_err(|fault| at(path, &fault))?;
+        let wrong = export::check(&manifest, folder).map_err(CliFault::could_not_look)?;
+        let sha256 = manifest.sha256();
         if self.output == output::Format::Json {
             let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-            say_json(&serde_json::json!({ "is_sound": wrong.is_empty(), "wrong": wrong }))?;
+            say_json(&serde_json::json!({ "is_sound": wrong.is_empty(), "wrong": wrong, "manifest": sha256 }))?;
         } else {
             wrong
                 .iter()
@@ -122,6 +125,10 @@ impl ExportLog {
             if wrong.is_empty() {
                 say(format_args!("{} {} entries", shown(Paint::Green, "unchanged:"), manifest.entries));
             }
+            say(format_args!("  manifest  SHA-256 {sha256}"));
+            remark(
+                "The file was compared with the manifest. Whether that is the one of the export, the log knows by its SHA-256.",
+            );
         }
         Ok(if wrong.is_empty() { Ending::Yes } else { Ending::No })
     }
@@ -136,17 +143,16 @@ async fn write(
     _: &Recorded,
     db: &mut PgConnection,
     mut export: Export,
-    out: &mut impl Write,
+    out: &mut Out,
     name: &str,
 ) -> Result<(Manifest, Losses), CliFault> {
     let mut progress = Progress::begin();
     while let Some(bytes) = export.next(&mut *db, |_| true).await.map_err(CliFault::could_not_look)? {
-        out.write_all(&bytes).map_err(|fault| CliFault::could_not_look(format!("{name}: {fault}")))?;
+        out.write_all(&bytes).map_err(|fault| out.fault(&fault))?;
         let (done, of) = export.progress();
         progress.show(done, of);
     }
     progress.end();
-    out.flush().map_err(|fault| CliFault::could_not_look(format!("{name}: {fault}")))?;
     let losses = export.losses().clone();
     Ok((export.manifest(db, name).await.map_err(CliFault::could_not_look)?, losses))
 }
@@ -155,13 +161,6 @@ async fn write(
 fn ending(losses: &Losses) -> Ending {
     lost(losses);
     if losses.is_empty() { Ending::Yes } else { Ending::No }
-}
-
-/// A new file for its owner alone: a log says much about people.
-fn created(path: &Path) -> Result<File, CliFault> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-    made.map_err(|fault| at(path, &fault))
 }
 
 fn manifest_beside(out: &Path) -> PathBuf {

@@ -12,8 +12,10 @@ mod fields;
 mod filters;
 mod index;
 mod lines;
+mod out;
 mod progress;
 mod proof;
+mod reader;
 mod recorded;
 mod search;
 mod tail;
@@ -34,7 +36,10 @@ use crate::{
         checkpoint::{Verifier, note_of_file},
         verify::Cut,
     },
-    store::key::{self, KeyPurpose},
+    store::{
+        head::{self, Head},
+        key::{self, KeyPurpose},
+    },
 };
 pub(super) use accept_fork::said;
 use {
@@ -54,7 +59,7 @@ pub(super) enum Audit {
     /// Write entries with their proof into a file that verifies by itself
     #[command(
         after_help = "Exit code: 0 written, 1 the log proves nothing, or a text in it is not the one that was in force,\n\
-                            2 there are no such entries.\n\n\
+                            2 there are no such entries, or it could not be written.\n\n\
                             Examples:\n  bailiwick audit bundle --leaf 4711 --leaf 4800-4899 --file evidence.jsonl\n  \
                             bailiwick audit bundle --request 019aa... | bailiwick audit verify --bundle -"
     )]
@@ -112,7 +117,7 @@ pub(super) enum Audit {
 #[derive(Debug, Args)]
 pub(super) struct LogDatabase {
     /// The database, with an account that may read the log; from the configuration if it is left out
-    #[arg(long, value_name = "URL", conflicts_with = "path")]
+    #[arg(long, value_name = "URL")]
     database: Option<String>,
     #[command(flatten)]
     config: ConfigFile,
@@ -157,7 +162,7 @@ impl LogDatabase {
         let url = match &self.database {
             Some(url) => url.clone(),
             None => {
-                let settings = self.config.load()?.database;
+                let settings = self.config.load_without_keys()?.database;
                 let url = settings.auditor_url.as_ref().unwrap_or(&settings.url).read();
                 url.map_err(CliFault::could_not_look)?.expose_secret().to_owned()
             }
@@ -175,6 +180,16 @@ fn kept_note(file: &Path) -> Result<String, CliFault> {
     let at = |fault: &dyn Display| CliFault::could_not_look(format!("{}: {fault}", file.display()));
     let read = std::fs::read_to_string(file).map_err(|fault| at(&fault))?;
     note_of_file(&read).map_err(|fault| at(&fault))
+}
+
+/// The newest head of the log, of which there is none before a broker has begun it.
+async fn newest_head(db: &mut PgConnection) -> Result<Head, CliFault> {
+    if !head::is_there(&mut *db).await.map_err(CliFault::could_not_look)? {
+        return Err(CliFault::could_not_look(
+            "this database has no head of a log: no broker has begun one, or it was removed (`bailiwick audit verify`)",
+        ));
+    }
+    head::newest(db).await.map_err(CliFault::could_not_look)
 }
 
 /// The verifier keys of the log, as its database has them.

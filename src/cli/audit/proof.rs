@@ -10,14 +10,14 @@ use super::{
         CliFault, Ending,
         output::{Format, say, say_json},
     },
-    LogDatabase,
+    LogDatabase, newest_head,
 };
 use crate::{
     audit::{
         proof::{self, ProofFault, consistency, inclusion, tlog_proof, witness_request},
         tree::{Hash, continues, includes},
     },
-    store::{checkpoint, head},
+    store::checkpoint,
 };
 
 /// `bailiwick audit proof …`
@@ -124,12 +124,12 @@ struct Tree {
 impl Tree {
     /// The tree of `size` entries with its checkpoint, if it has one; without a size that of the newest checkpoint.
     async fn of(db: &mut PgConnection, size: Option<u64>, output: Format) -> Result<Self, CliFault> {
+        let origin = newest_head(db).await?.origin;
         let signed = match size {
             None => checkpoint::newest(&mut *db).await,
             Some(size) => checkpoint::at(&mut *db, size).await,
         };
         let signed = signed.map_err(CliFault::could_not_look)?;
-        let origin = head::newest(&mut *db).await.map_err(CliFault::could_not_look)?.origin;
         match (signed, size) {
             (Some(signed), _) => {
                 let root = signed.root.try_into().map_err(|_| broken())?;

@@ -1,4 +1,4 @@
-//! `bailiwick audit tail`: the newest entries in lines, and those that follow.
+//! `bailiwick audit tail`: the newest entries in lines, and those that follow, for as long as somebody reads them.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use clap::Args;
 use super::{
     super::{
         CliFault, Ending,
-        output::{Format, remark},
+        output::{Format, remark, written},
     },
     LogDatabase,
     filters::Filters,
     lines::{count, lost, print},
+    reader::Reader,
     recorded::record,
 };
 use crate::{
@@ -60,8 +61,12 @@ impl Tail {
         if !self.follow {
             return Ok(if is_readable && found.losses.is_empty() { Ending::Yes } else { Ending::No });
         }
-        let mut next = found.size;
+        let (reader, mut next) = (Reader::of_stdout(), found.size);
         loop {
+            written()?;
+            if reader.is_gone().await {
+                return Err(CliFault::ReaderGone);
+            }
             let rows = store::entry::following(&mut db, next, AT_ONCE).await.map_err(CliFault::could_not_look)?;
             let mut losses = Losses::default();
             for (index, _) in &rows {

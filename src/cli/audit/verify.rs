@@ -39,7 +39,7 @@ pub(in crate::cli) struct Verify {
     #[arg(long = "checkpoint", value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
     /// A bundle instead of a database: a file, or - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "path"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "database")]
     bundle: Option<PathBuf>,
     /// Where checkpoints were published: every one in it is compared
     #[arg(long, value_name = "FILE", conflicts_with = "bundle")]

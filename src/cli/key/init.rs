@@ -50,7 +50,7 @@ pub(in crate::cli) struct Init {
 
 impl Init {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
-        let settings = self.config.load_before_keys()?;
+        let settings = self.config.load_without_keys()?;
         let pool = connect_up_to_date(&settings.database).await?;
         match (&self.by, &self.why) {
             (Some(by), Some(why)) => replace_lost(&settings, &pool, Decided { by, why }).await,
