@@ -47,7 +47,7 @@ pub(in crate::cli) struct Verify {
     /// An archive of older entries, to be checked with the database; the bodies that are not given are not checked
     #[arg(long = "archive", value_name = "FILE", conflicts_with = "bundle")]
     archives: Vec<PathBuf>,
-    /// Compare the search index with the entries as well, which takes about as long again
+    /// Compare the search index with the entries as well
     #[arg(long, conflicts_with = "bundle")]
     index: bool,
     /// How to write the answer
