@@ -346,6 +346,6 @@ mod tests {
         }
         assert_eq!(mistakes("a=1&b=2&verdict=x").lines().count(), 3, "everything at once");
         assert!(mistakes(&format!("text={}", "a".repeat(513))).contains("longer than 512"));
-        assert!(mistakes(&format!("text={}", "a+".repeat(17))).contains("more than 16 words"));
+        assert!(mistakes(&format!("text={}a", "a+".repeat(16))).contains("more than 16 words"));
     }
 }
