@@ -108,9 +108,12 @@ impl Columns {
 }
 
 impl Event {
-    /// Whether it tells of the log itself: an epoch that began, another key.
+    /// Whether it tells of the log itself, or of what is kept beside it: an epoch that began, another key, an archive, rules.
     pub(super) const fn is_of_the_log(&self) -> bool {
-        matches!(self, Self::EpochBegan { .. } | Self::KeyRotated { .. })
+        matches!(
+            self,
+            Self::EpochBegan { .. } | Self::KeyRotated { .. } | Self::Archived { .. } | Self::PolicyLoaded { .. }
+        )
     }
 
     /// Whether it tells what became of something that was permitted.

@@ -46,6 +46,11 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Whether it lies in the years 0 to 9999. Postgres keeps others as well, and an infinity on either side.
+    pub const fn is_on_the_calendar(self) -> bool {
+        self.0 >= -62_167_219_200_000_000 && self.0 < 253_402_300_800_000_000
+    }
+
     /// For binding in a query.
     pub fn to_datetime(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -58,11 +63,11 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC.
+    /// RFC 3339 in UTC, or microseconds where no calendar reaches.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_datetime().format(&Rfc3339) {
-            Ok(text) => f.write_str(&text),
-            Err(_) => write!(f, "{}us", self.0),
+            Ok(text) if self.is_on_the_calendar() => f.write_str(&text),
+            _ => write!(f, "{}us", self.0),
         }
     }
 }

@@ -41,7 +41,7 @@ pub async fn insert(
 
 /// The app session whose cookie has this hash, ended or not.
 pub async fn app_session(db: impl PgExecutor<'_>, id_hash: &[u8]) -> Result<Option<AppSessionRow>, StoreFault> {
-    type Row = (Uuid, Uuid, String, Option<time::OffsetDateTime>);
+    type Row = (Uuid, Uuid, String, Option<Timestamp>);
     let row: Option<Row> = sqlx::query_as("select id, login, app, ended_at from app_session where id_hash = $1")
         .bind(id_hash)
         .fetch_optional(db)
@@ -50,7 +50,7 @@ pub async fn app_session(db: impl PgExecutor<'_>, id_hash: &[u8]) -> Result<Opti
         id: AppSessionId::from_uuid(id),
         login: LoginId::from_uuid(login),
         app,
-        ended_at: ended_at.map(Timestamp::from_datetime),
+        ended_at,
     }))
 }
 

@@ -1,7 +1,6 @@
 //! Which brokers run, and which have stopped saying so.
 
 use sqlx::{PgExecutor, Row as _};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{StoreFault, expect_rows, natural, stored};
@@ -67,7 +66,7 @@ pub async fn unswept(db: impl PgExecutor<'_>, me: BrokerId) -> Result<Vec<Broker
         .map(|row| {
             Ok(BrokerRow {
                 id: BrokerId::from_uuid(row.try_get::<Uuid, _>(0)?),
-                seen_at: Timestamp::from_datetime(row.try_get::<OffsetDateTime, _>(1)?),
+                seen_at: row.try_get(1)?,
                 is_stopped: row.try_get(2)?,
             })
         })

@@ -62,7 +62,7 @@ pub async fn take(
     purpose: Purpose,
     now: Timestamp,
 ) -> Result<Option<serde_json::Value>, StoreFault> {
-    type Row = (Option<Uuid>, String, serde_json::Value, time::OffsetDateTime);
+    type Row = (Option<Uuid>, String, serde_json::Value, Timestamp);
     let row: Option<Row> =
         sqlx::query_as("delete from ceremony where id = $1 returning login, purpose, state, expires_at")
             .bind(id.uuid())
@@ -70,6 +70,6 @@ pub async fn take(
             .await?;
     Ok(row.and_then(|(of, what, state, expires_at)| {
         let fits = of == login.map(LoginId::uuid) && what == purpose.as_str();
-        (fits && Timestamp::from_datetime(expires_at) > now).then_some(state)
+        (fits && expires_at > now).then_some(state)
     }))
 }

@@ -23,7 +23,7 @@ pub struct Checkpoint {
     pub signed_at: Timestamp,
 }
 
-type Row = (i64, i64, Uuid, Vec<u8>, String, time::OffsetDateTime);
+type Row = (i64, i64, Uuid, Vec<u8>, String, Timestamp);
 
 /// Keeps a checkpoint; one that is there already stays. Another broker with the same key may have been faster.
 pub async fn insert(db: impl PgExecutor<'_>, new: &Checkpoint) -> Result<(), StoreFault> {
@@ -43,11 +43,14 @@ pub async fn insert(db: impl PgExecutor<'_>, new: &Checkpoint) -> Result<(), Sto
     Ok(())
 }
 
-/// The newest checkpoint.
+/// The newest checkpoint. A row that claims another place than its note states is none: whoever owns the database may
+/// have moved it.
 pub async fn newest(db: impl PgExecutor<'_>) -> Result<Option<Checkpoint>, StoreFault> {
     let row: Option<Row> = sqlx::query_as(
         "select epoch, size, key, root, note, signed_at
            from checkpoint
+          where split_part(note, E'\n', 1) like case epoch when 0 then '%' else '%/epoch-' || epoch end
+            and split_part(note, E'\n', 2) = size::text
           order by epoch desc, size desc, signed_at desc
           limit 1",
     )
@@ -56,14 +59,19 @@ pub async fn newest(db: impl PgExecutor<'_>) -> Result<Option<Checkpoint>, Store
     row.map(read).transpose()
 }
 
-/// The checkpoint of exactly `size` leaves, the newest if several keys signed.
+/// The checkpoint of exactly `size` leaves, the newest if several keys signed; of those that state it.
 pub async fn at(db: impl PgExecutor<'_>, size: u64) -> Result<Option<Checkpoint>, StoreFault> {
     let row: Option<Row> = sqlx::query_as(
-        "select epoch, size, key, root, note, signed_at
-           from checkpoint
-          where epoch in (select generate_series(0, (select max(epoch) from checkpoint)))
-            and size = $1
-          order by epoch desc, signed_at desc
+        "with recursive known (epoch) as (
+                   select min(epoch) from checkpoint where epoch >= 0
+                    union all
+                   select (select min(c.epoch) from checkpoint c where c.epoch > k.epoch) from known k where k.epoch is not null)
+         select c.epoch, c.size, c.key, c.root, c.note, c.signed_at
+           from known k
+                join checkpoint c on c.epoch = k.epoch and c.size = $1
+          where split_part(c.note, E'\n', 1) like case c.epoch when 0 then '%' else '%/epoch-' || c.epoch end
+            and split_part(c.note, E'\n', 2) = c.size::text
+          order by c.epoch desc, c.signed_at desc
           limit 1",
     )
     .bind(stored(size))
@@ -93,7 +101,12 @@ pub async fn past(
     rows.into_iter().map(read).collect()
 }
 
+/// Whether there is one of no entries.
+pub async fn any_of_nothing(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
+    Ok(sqlx::query_scalar("select exists (select from checkpoint where size <= 0)").fetch_one(db).await?)
+}
+
 fn read((epoch, size, key, root, note, signed_at): Row) -> Result<Checkpoint, StoreFault> {
     let (epoch, size) = (natural(epoch)?, natural(size)?);
-    Ok(Checkpoint { epoch, size, key, root, note, signed_at: Timestamp::from_datetime(signed_at) })
+    Ok(Checkpoint { epoch, size, key, root, note, signed_at })
 }

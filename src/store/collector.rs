@@ -2,7 +2,6 @@
 //! Every write names the fence that its broker was given: one that lost the row meanwhile changes nothing.
 
 use sqlx::{FromRow, PgConnection, PgExecutor, Row as _, postgres::PgRow};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{StoreFault, expect_rows, natural, stored};
@@ -34,7 +33,7 @@ pub struct CursorRow {
 impl FromRow<'_, PgRow> for CursorRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |name: &str| Ok::<_, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(name)?).unwrap_or_default());
-        let moment = |name: &str| row.try_get::<Option<OffsetDateTime>, _>(name);
+        let moment = |name: &str| row.try_get::<Option<Timestamp>, _>(name);
         Ok(Self {
             name: row.try_get("name")?,
             epoch: count("epoch")?,
@@ -42,8 +41,8 @@ impl FromRow<'_, PgRow> for CursorRow {
             holder: row.try_get("holder")?,
             shipped: count("shipped")?,
             skipped: count("skipped")?,
-            advanced_at: moment("advanced_at")?.map(Timestamp::from_datetime),
-            failed_at: moment("failed_at")?.map(Timestamp::from_datetime),
+            advanced_at: moment("advanced_at")?,
+            failed_at: moment("failed_at")?,
             fault: row.try_get("fault")?,
         })
     }
@@ -234,10 +233,14 @@ pub async fn shipped_to(db: impl PgExecutor<'_>, names: &[String]) -> Result<Opt
 /// The size at which each epoch ended, or has got to, oldest first.
 pub async fn epochs(db: impl PgExecutor<'_>) -> Result<Vec<(u64, u64)>, StoreFault> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "select e.epoch, h.size
-           from generate_series(0, (select max(epoch) from head)) as e (epoch)
-          cross join lateral (select size from head where head.epoch = e.epoch order by size desc limit 1) h
-          order by e.epoch",
+        "with recursive known (epoch) as (
+                   select min(epoch) from head where epoch >= 0
+                    union all
+                   select (select min(h.epoch) from head h where h.epoch > k.epoch) from known k where k.epoch is not null)
+         select k.epoch, h.size
+           from known k
+          cross join lateral (select size from head where head.epoch = k.epoch order by size desc limit 1) h
+          order by k.epoch",
     )
     .fetch_all(db)
     .await?;

@@ -11,7 +11,7 @@ use sqlx::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::entry::YEAR_2000;
+use super::moment::YEAR_2000;
 use crate::model::Timestamp;
 
 /// An element.

@@ -38,14 +38,10 @@ pub async fn insert(
 
 /// Takes a code, expired or not.
 pub async fn take(db: impl PgExecutor<'_>, code_hash: &[u8]) -> Result<Option<GrantRow>, StoreFault> {
-    let row: Option<(String, Uuid, time::OffsetDateTime)> =
+    let row: Option<(String, Uuid, Timestamp)> =
         sqlx::query_as("delete from command_line_grant where code_hash = $1 returning challenge, login, expires_at")
             .bind(code_hash)
             .fetch_optional(db)
             .await?;
-    Ok(row.map(|(challenge, login, expires_at)| GrantRow {
-        challenge,
-        login: LoginId::from_uuid(login),
-        expires_at: Timestamp::from_datetime(expires_at),
-    }))
+    Ok(row.map(|(challenge, login, expires_at)| GrantRow { challenge, login: LoginId::from_uuid(login), expires_at }))
 }

@@ -47,7 +47,7 @@ pub struct CredentialRow {
     pub revoked_at: Option<Timestamp>,
 }
 
-type Row = (Uuid, Uuid, Uuid, Vec<u8>, serde_json::Value, time::OffsetDateTime, Option<time::OffsetDateTime>);
+type Row = (Uuid, Uuid, Uuid, Vec<u8>, serde_json::Value, Timestamp, Option<Timestamp>);
 
 /// Keeps a credential: a certificate where it has a serial, a token where not.
 pub async fn insert(db: impl PgExecutor<'_>, new: &NewCredential) -> Result<(), StoreFault> {
@@ -120,7 +120,7 @@ fn read((id, login, person, key_hash, scope, not_after, revoked_at): Row) -> Res
         person: PersonId::from_uuid(person),
         key_hash,
         scope: serde_json::from_value(scope).map_err(|_| StoreFault::Malformed { what: "credential.scope" })?,
-        not_after: Timestamp::from_datetime(not_after),
-        revoked_at: revoked_at.map(Timestamp::from_datetime),
+        not_after,
+        revoked_at,
     })
 }

@@ -110,12 +110,14 @@ pub async fn extent(db: impl PgExecutor<'_>) -> Result<(Option<u64>, Option<u64>
     Ok((last.map(natural).transpose()?, size.map(natural).transpose()?))
 }
 
-/// How many places before `size` have an entry.
-pub async fn count_below(db: impl PgExecutor<'_>, size: u64) -> Result<u64, StoreFault> {
-    let (count,): (i64,) = sqlx::query_as("select count(distinct leaf_index) from entry where leaf_index < $1")
-        .bind(stored(size))
-        .fetch_one(db)
-        .await?;
+/// How many of the places `from..to` have an entry.
+pub async fn count_within(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<u64, StoreFault> {
+    let (count,): (i64,) =
+        sqlx::query_as("select count(distinct leaf_index) from entry where leaf_index >= $1 and leaf_index < $2")
+            .bind(stored(from))
+            .bind(stored(to))
+            .fetch_one(db)
+            .await?;
     natural(count)
 }
 
@@ -219,9 +221,6 @@ fn fill(arguments: &mut PgArguments, batch: &Batch<'_>) -> Result<(), BoxDynErro
     arguments.add(batch.tile_indexes.as_slice())?;
     arguments.add(batch.tile_hashes.as_slice())
 }
-
-/// Where Postgres counts microseconds from.
-pub(super) const YEAR_2000: i64 = 946_684_800_000_000;
 
 /// What the columns beside a leaf take, at most of the time: more room is found if they take more.
 const ROOM_FOR_COLUMNS: usize = 256;

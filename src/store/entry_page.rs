@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::{StoreFault, entry::YEAR_2000, stored};
+use super::{StoreFault, moment::YEAR_2000, stored};
 use crate::model::Timestamp;
 
 /// An entry as it lies in the table. Text is left as bytes: it is only ever compared.

@@ -103,11 +103,18 @@ pub async fn after(db: impl PgExecutor<'_>, epoch: u64) -> Result<Option<Began>,
 
 /// The newest checkpoint of an epoch that `key` signed, as its note.
 pub async fn newest_note(db: impl PgExecutor<'_>, epoch: u64, key: Uuid) -> Result<Option<String>, StoreFault> {
-    let row: Option<(String,)> =
-        sqlx::query_as("select note from checkpoint where epoch = $1 and key = $2 order by size desc limit 1")
-            .bind(stored(epoch))
-            .bind(key)
-            .fetch_optional(db)
-            .await?;
+    let row: Option<(String,)> = sqlx::query_as(
+        "select note
+               from checkpoint
+              where epoch = $1
+                and key = $2
+                and split_part(note, E'\n', 2) = size::text
+              order by size desc
+              limit 1",
+    )
+    .bind(stored(epoch))
+    .bind(key)
+    .fetch_optional(db)
+    .await?;
     Ok(row.map(|(note,)| note))
 }

@@ -49,7 +49,7 @@ pub async fn insert(
 
 /// Takes a code, expired or not.
 pub async fn take(db: impl PgExecutor<'_>, code_hash: &[u8]) -> Result<Option<HandoverRow>, StoreFault> {
-    type Row = (Vec<u8>, Uuid, String, String, time::OffsetDateTime);
+    type Row = (Vec<u8>, Uuid, String, String, Timestamp);
     let row: Option<Row> = sqlx::query_as(
         "delete from handover where code_hash = $1 returning nonce_hash, login, app, return_to, expires_at",
     )
@@ -61,6 +61,6 @@ pub async fn take(db: impl PgExecutor<'_>, code_hash: &[u8]) -> Result<Option<Ha
         login: LoginId::from_uuid(login),
         app,
         return_to,
-        expires_at: Timestamp::from_datetime(expires_at),
+        expires_at,
     }))
 }

@@ -2,7 +2,6 @@
 //! Leaves to the audit room what a head means and whether it continues what was seen before.
 
 use sqlx::PgExecutor;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{StoreFault, natural, stored};
@@ -38,8 +37,8 @@ pub struct Step {
     pub hashes: Vec<u8>,
 }
 
-type HeadRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, OffsetDateTime);
-pub(super) type StepRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, OffsetDateTime, i64, Vec<u8>);
+type HeadRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, Timestamp);
+pub(super) type StepRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, Timestamp, i64, Vec<u8>);
 
 /// Whether Postgres runs with `setting` on, as far as durability goes.
 pub async fn is_on(db: impl PgExecutor<'_>, setting: &'static str) -> Result<bool, StoreFault> {
@@ -71,6 +70,20 @@ pub async fn has_entries(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
 /// Whether a broker has begun the log.
 pub async fn is_there(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
     Ok(sqlx::query_scalar("select exists (select from head)").fetch_one(db).await?)
+}
+
+/// The heads that follow none: that of the empty log, and what somebody may have put beside it.
+pub async fn founding(db: impl PgExecutor<'_>) -> Result<Vec<Step>, StoreFault> {
+    let rows: Vec<StepRow> = sqlx::query_as(
+        "select epoch, size, origin, root, edge, batch, recorded_at, parent_size, hashes
+           from head
+          where parent_size < 0
+          order by parent_size
+          limit 2",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(read_step).collect()
 }
 
 /// The newest head.
@@ -118,15 +131,11 @@ pub async fn leaf_hashes(db: impl PgExecutor<'_>, from: u64, to: u64) -> Result<
         "select substr(h.hashes,
                        (32 * (greatest(h.parent_size, $1) - h.parent_size) + 1)::int,
                        (32 * (least(h.size, $2) - greatest(h.parent_size, $1)))::int)
-           from generate_series(0, (select max(epoch) from head)) as e (epoch)
-                join head h on h.epoch = e.epoch
+           from head h
           where h.parent_size < $2
-            and h.parent_size >= coalesce((select max(p.parent_size)
-                                             from head p
-                                            where p.epoch = e.epoch
-                                              and p.parent_size between 0 and $1), 0)
+            and h.parent_size >= coalesce((select max(p.parent_size) from head p where p.parent_size between 0 and $1), 0)
             and h.size > $1
-          order by h.epoch, h.size",
+          order by h.parent_size",
     )
     .bind(stored(from))
     .bind(stored(to))
@@ -143,7 +152,7 @@ fn read_head((epoch, size, origin, root, edge, batch, recorded_at): HeadRow) -> 
         root: root.try_into().map_err(|_| StoreFault::Malformed { what: "the root of a head" })?,
         edge,
         batch: BatchId::from_uuid(batch),
-        recorded_at: Timestamp::from_datetime(recorded_at),
+        recorded_at,
     })
 }
 

@@ -1,7 +1,6 @@
 //! Invitations: an administrator's word that somebody may register a first passkey, once and for a while.
 
 use sqlx::PgExecutor;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::StoreFault;
@@ -55,7 +54,7 @@ pub async fn open_until(
     (issuer, subject): (&str, &str),
     now: Timestamp,
 ) -> Result<Option<Timestamp>, StoreFault> {
-    let (until,): (Option<OffsetDateTime>,) = sqlx::query_as(
+    let (until,): (Option<Timestamp>,) = sqlx::query_as(
         "select max(expires_at) from invitation
          where issuer = $1 and subject = $2 and used_at is null and expires_at > $3",
     )
@@ -64,7 +63,7 @@ pub async fn open_until(
     .bind(now.to_datetime())
     .fetch_one(db)
     .await?;
-    Ok(until.map(Timestamp::from_datetime))
+    Ok(until)
 }
 
 /// Uses up every open invitation of somebody. False: there was none.

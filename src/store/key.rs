@@ -40,7 +40,7 @@ pub struct KeyRow {
     pub created_at: Timestamp,
 }
 
-type Row = (Uuid, Vec<u8>, Vec<u8>, Option<Vec<u8>>, time::OffsetDateTime);
+type Row = (Uuid, Vec<u8>, Vec<u8>, Option<Vec<u8>>, Timestamp);
 
 /// The active key for a purpose.
 pub async fn active(db: impl PgExecutor<'_>, purpose: KeyPurpose) -> Result<Option<KeyRow>, StoreFault> {
@@ -149,6 +149,12 @@ pub async fn publics(db: impl PgExecutor<'_>, purpose: KeyPurpose) -> Result<Vec
     Ok(rows.into_iter().map(|(public,)| public).collect())
 }
 
+/// The same, each with its row.
+pub async fn identified(db: impl PgExecutor<'_>, purpose: KeyPurpose) -> Result<Vec<(Uuid, Vec<u8>)>, StoreFault> {
+    let rows = sqlx::query_as("select id, public from key where purpose = $1 order by created_at, id");
+    Ok(rows.bind(purpose.as_str()).fetch_all(db).await?)
+}
+
 fn read((id, public, wrapped, certificate, created_at): Row) -> KeyRow {
-    KeyRow { id, public, wrapped, certificate, created_at: Timestamp::from_datetime(created_at) }
+    KeyRow { id, public, wrapped, certificate, created_at }
 }

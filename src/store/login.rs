@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 
 use sqlx::{PgExecutor, Row as _, postgres::PgRow};
-use time::OffsetDateTime;
 
 use super::StoreFault;
 use crate::model::{Assurance, AssuranceLevel, Identity, LoginId, PersonId, Timestamp};
@@ -181,7 +180,7 @@ pub async fn end(db: impl PgExecutor<'_>, id: LoginId, cause: &str, now: Timesta
 }
 
 fn read(row: &PgRow) -> Result<LoginRow, StoreFault> {
-    let at = |column| row.try_get(column).map(Timestamp::from_datetime);
+    let at = |column| row.try_get(column);
     let level = match row.try_get("level")? {
         "passkey" => AssuranceLevel::Passkey,
         "provider" => AssuranceLevel::Provider,
@@ -198,7 +197,7 @@ fn read(row: &PgRow) -> Result<LoginRow, StoreFault> {
         id: LoginId::from_uuid(row.try_get("id")?),
         person: PersonId::from_uuid(row.try_get("person")?),
         identity,
-        enrolled_at: row.try_get::<Option<OffsetDateTime>, _>("enrolled_at")?.map(Timestamp::from_datetime),
+        enrolled_at: row.try_get("enrolled_at")?,
         groups: row.try_get("groups")?,
         assurance: Assurance { level, at: at("assured_at")? },
         acr: row.try_get("acr")?,
@@ -207,7 +206,7 @@ fn read(row: &PgRow) -> Result<LoginRow, StoreFault> {
         started_at: at("started_at")?,
         active_at: at("active_at")?,
         expires_at: at("expires_at")?,
-        ended_at: row.try_get::<Option<OffsetDateTime>, _>("ended_at")?.map(Timestamp::from_datetime),
+        ended_at: row.try_get("ended_at")?,
         end_cause: row.try_get("end_cause")?,
     })
 }

@@ -35,6 +35,7 @@ pub mod key;
 pub mod login;
 pub mod maintenance;
 pub mod migration;
+mod moment;
 pub mod passkey;
 pub mod person;
 pub mod policy_text;
@@ -44,6 +45,7 @@ pub mod revocation;
 pub mod saved_search;
 pub mod search;
 pub mod session;
+pub mod shape;
 pub mod tile;
 
 pub use migration::{migrate, pending as pending_migrations};
@@ -90,6 +92,22 @@ impl StoreFault {
     pub fn is_conflict(&self) -> bool {
         let Self::Database(sqlx::Error::Database(fault)) = self else { return false };
         fault.code().is_some_and(|code| code.starts_with("40"))
+    }
+
+    /// Whether it is a row that could be had and is not one that a binary of ours writes.
+    pub const fn is_of_the_rows(&self) -> bool {
+        use sqlx::Error::{ColumnDecode, ColumnIndexOutOfBounds, ColumnNotFound, Decode, TypeNotFound};
+        matches!(
+            self,
+            Self::Malformed { .. }
+                | Self::Database(
+                    ColumnDecode { .. }
+                        | ColumnIndexOutOfBounds { .. }
+                        | ColumnNotFound(_)
+                        | Decode(_)
+                        | TypeNotFound { .. }
+                )
+        )
     }
 
     /// The name of the constraint that a write ran against, if that is what stopped it.

@@ -43,7 +43,7 @@ pub struct NewPasskey {
     pub created_at: Timestamp,
 }
 
-type Row = (Uuid, Vec<u8>, serde_json::Value, String, time::OffsetDateTime, Option<time::OffsetDateTime>);
+type Row = (Uuid, Vec<u8>, serde_json::Value, String, Timestamp, Option<Timestamp>);
 
 /// The passkeys of a person that count: of this relying party, not removed.
 pub async fn passkeys_of(
@@ -123,12 +123,5 @@ pub async fn remove(
 }
 
 fn read((id, credential_id, state, label, created_at, used_at): Row) -> PasskeyRow {
-    PasskeyRow {
-        id: PasskeyId::from_uuid(id),
-        credential_id,
-        state,
-        label,
-        created_at: Timestamp::from_datetime(created_at),
-        used_at: used_at.map(Timestamp::from_datetime),
-    }
+    PasskeyRow { id: PasskeyId::from_uuid(id), credential_id, state, label, created_at, used_at }
 }

@@ -20,7 +20,7 @@ pub struct Person {
     pub enrolled_at: Option<Timestamp>,
 }
 
-type Row = (Uuid, String, String, String, String, Uuid, Option<time::OffsetDateTime>);
+type Row = (Uuid, String, String, String, String, Uuid, Option<Timestamp>);
 
 /// The person of this identity; a new row with `id` and `user_handle` where there is none. Name and provider are
 /// brought up to date, the key never changes.
@@ -93,6 +93,6 @@ fn read((id, issuer, subject, provider, name, user_handle, enrolled_at): Row) ->
         id: PersonId::from_uuid(id),
         identity: Identity { provider, issuer, subject, name },
         user_handle,
-        enrolled_at: enrolled_at.map(Timestamp::from_datetime),
+        enrolled_at,
     })
 }

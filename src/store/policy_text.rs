@@ -1,7 +1,7 @@
 //! The texts that decisions are made under, kept for as long as the log that names them by hash.
 //! Written once, never changed: the database itself checks each hash against its text when it is written.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::StoreFault;
 use crate::model::Timestamp;
@@ -59,4 +59,32 @@ pub async fn unchecked_text(
         .fetch_optional(connection)
         .await?;
     Ok(body)
+}
+
+/// A text as it lies in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextRow {
+    /// `kind`
+    pub kind: String,
+    /// `hash`
+    pub hash: Vec<u8>,
+    /// `body`
+    pub body: String,
+}
+
+/// The first text after the one of this kind and hash.
+pub async fn next(db: impl PgExecutor<'_>, last: Option<&(String, Vec<u8>)>) -> Result<Option<TextRow>, StoreFault> {
+    let (kind, hash) = last.map(|(kind, hash)| (kind.as_str(), hash.as_slice())).unwrap_or_default();
+    let row: Option<(String, Vec<u8>, String)> = sqlx::query_as(
+        "select kind, hash, body
+           from policy_text
+          where (kind, hash) > ($1, $2)
+          order by kind, hash
+          limit 1",
+    )
+    .bind(kind)
+    .bind(hash)
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|(kind, hash, body)| TextRow { kind, hash, body }))
 }

@@ -2,7 +2,6 @@
 //! INVARIANT: a reading is taken in the transaction that appends its entry, so it is in the log once, whoever takes it.
 
 use sqlx::{FromRow, PgConnection, PgExecutor, Row as _, postgres::PgRow};
-use time::OffsetDateTime;
 
 use super::{StoreFault, natural, stored};
 use crate::model::{ReadingId, Timestamp};
@@ -59,7 +58,7 @@ impl FromRow<'_, PgRow> for Pending {
             search: row.try_get("search")?,
             entries: entries.map(natural).transpose().map_err(|fault| sqlx::Error::Decode(fault.into()))?,
             manifest: row.try_get("manifest")?,
-            staged_at: Timestamp::from_datetime(row.try_get::<OffsetDateTime, _>("staged_at")?),
+            staged_at: row.try_get("staged_at")?,
         })
     }
 }

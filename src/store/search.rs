@@ -2,7 +2,6 @@
 //! What a term or a bit means is the audit room's to say; here they are numbers and bytes.
 
 use sqlx::{Arguments as _, PgConnection, PgExecutor, error::BoxDynError, postgres::PgArguments};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{StoreFault, column::Column, expect_rows, natural, stored};
@@ -235,7 +234,7 @@ fn read(rows: Vec<PostingRow>) -> Result<Vec<Posting>, StoreFault> {
 
 /// Those of `blocks` that are indexed, in no order.
 pub async fn blocks_at(db: impl PgExecutor<'_>, blocks: &[u64]) -> Result<Vec<BlockRow>, StoreFault> {
-    type Row = (i64, OffsetDateTime, OffsetDateTime, Vec<u8>, Vec<u8>);
+    type Row = (i64, Timestamp, Timestamp, Vec<u8>, Vec<u8>);
     let blocks: Vec<i64> = blocks.iter().copied().map(stored).collect();
     let rows: Vec<Row> = sqlx::query_as(
         "select block, first_recorded_at, last_recorded_at, allowed, denied
@@ -246,13 +245,7 @@ pub async fn blocks_at(db: impl PgExecutor<'_>, blocks: &[u64]) -> Result<Vec<Bl
     .fetch_all(db)
     .await?;
     let row = |(block, first, last, allowed, denied)| {
-        Ok(BlockRow {
-            block: natural(block)?,
-            first_recorded_at: Timestamp::from_datetime(first),
-            last_recorded_at: Timestamp::from_datetime(last),
-            allowed,
-            denied,
-        })
+        Ok(BlockRow { block: natural(block)?, first_recorded_at: first, last_recorded_at: last, allowed, denied })
     };
     rows.into_iter().map(row).collect()
 }

@@ -59,13 +59,13 @@ pub async fn live_session(
     id_hash: &[u8],
     now: Timestamp,
 ) -> Result<Option<(serde_json::Value, Timestamp)>, StoreFault> {
-    let row: Option<(serde_json::Value, time::OffsetDateTime)> =
+    let row: Option<(serde_json::Value, Timestamp)> =
         sqlx::query_as("select record, expires_at from session where id_hash = $1 and expires_at > $2")
             .bind(id_hash)
             .bind(now.to_datetime())
             .fetch_optional(db)
             .await?;
-    Ok(row.map(|(record, expires_at)| (record, Timestamp::from_datetime(expires_at))))
+    Ok(row)
 }
 
 /// Takes a row away, if it is there.

@@ -40,6 +40,23 @@ pub async fn at(db: impl PgExecutor<'_>, places: &[(u8, u64)]) -> Result<Vec<((u
     rows.into_iter().map(read).collect()
 }
 
+/// The first tile, by level and place, that the log is too short for.
+pub async fn beyond(db: impl PgExecutor<'_>) -> Result<Option<(i16, i64)>, StoreFault> {
+    let row: Option<(i16, i64)> = sqlx::query_as(
+        "select t.level, t.tile_index
+           from tile t
+          cross join (select size from head order by epoch desc, size desc limit 1) h
+          where t.level not between 0 and 6
+             or t.tile_index < 0
+             or t.tile_index >= h.size >> (8 * (t.level + 1))
+          order by t.level, t.tile_index
+          limit 1",
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row)
+}
+
 /// How many complete tiles a level has.
 pub async fn count(db: impl PgExecutor<'_>, level: u8) -> Result<u64, StoreFault> {
     let (count,): (i64,) =

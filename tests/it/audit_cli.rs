@@ -51,6 +51,10 @@ async fn verify_says_sound_then_names_the_entry_that_was_changed() {
     }
     std::fs::write(&list, "nothing of ours\n").unwrap();
     assert_eq!(run(&published).await.status.code(), Some(2));
+    std::fs::write(&list, "").unwrap();
+    let silent = run(&published).await;
+    let told = String::from_utf8_lossy(&silent.stderr);
+    assert!(silent.status.code() == Some(2) && told.contains("it says nothing"), "{silent:?}");
 
     let flip = "update entry set leaf = set_byte(leaf, 50, get_byte(leaf, 50) # 1) where leaf_index = 4";
     sqlx::query(flip).execute(&db.owner).await.unwrap();
@@ -61,6 +65,11 @@ async fn verify_says_sound_then_names_the_entry_that_was_changed() {
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(report["broken"]["place"], serde_json::json!({ "kind": "leaf", "index": 4 }));
 
+    sqlx::query("create schema elsewhere").execute(&db.owner).await.unwrap();
+    let foreign = format!("{}&options=-csearch_path%3Delsewhere", db.auditor_url);
+    let foreign = run(&["verify", "--database", &foreign]).await;
+    let told = String::from_utf8_lossy(&foreign.stderr);
+    assert!(foreign.status.code() == Some(2) && told.contains("it has none of our tables"), "{foreign:?}");
     let nowhere = run(&["verify", "--database", "postgres://nobody@localhost/none?host=/nonexistent"]).await;
     assert_eq!(nowhere.status.code(), Some(2));
 }

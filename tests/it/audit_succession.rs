@@ -100,7 +100,7 @@ async fn who_vouched_is_heard_after_its_month_was_archived_and_without_it_nothin
     for part in ["which no trusted key has vouched for", "the entries 0 to 40 were archived", "--archive"] {
         assert!(said.code == 2 && said.err.contains(part), "{said:?}");
     }
-    let said = past.verify(&["--archive", &past.archive]).await;
+    let said = past.verify(&["--archive", &past.archive, "--archive", &past.archive]).await;
     assert!(said.code == 0 && said.out.contains("41 bodies in archives given"), "{said:?}");
 
     // With every body at hand, a key that nobody vouched for is a finding.
@@ -113,6 +113,34 @@ async fn who_vouched_is_heard_after_its_month_was_archived_and_without_it_nothin
     store::checkpoint::insert(&past.db.owner, &row).await.unwrap();
     let said = past.verify(&["--archive", &past.archive]).await;
     assert!(said.code == 1 && said.out.contains("which no trusted key has vouched for"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_the_one_that_the_log_names_whatever_the_list_says() {
+    let past = Past::lived().await;
+    tamper(&past.db, "create table kept as table archive").await;
+    let told = "broken: entry 46: it says that the entries 0 to 40 were archived, and the table `archive` does not";
+    for change in
+        ["update archive set file = 'other'", "update archive set sha256 = sha256('x')", "delete from archive"]
+    {
+        tamper(&past.db, change).await;
+        let said = past.verify(&[]).await;
+        assert!(said.code == 1 && said.out.starts_with(told), "{change}: {said:?}");
+    }
+    // The list says nothing of this file, which holds by itself; the log does.
+    let whole = std::fs::read_to_string(&past.archive).unwrap();
+    let other = past.folder.path().join("other");
+    std::fs::write(&other, whole.replacen('{', "{ ", 1)).unwrap();
+    let said = past.verify(&["--archive", other.to_str().unwrap()]).await;
+    let told = "broken: entry 46: the archive given for the entries 0 to 40 is not the file that it names (SHA-256)";
+    assert!(said.code == 1 && said.out.starts_with(told), "{said:?}");
+
+    tamper(&past.db, "insert into archive table kept").await;
+    tamper(&past.db, "delete from entry where leaf_index between 41 and 43").await;
+    let said = past.verify(&[]).await;
+    let told = "broken: one of the entries 41 to 43: missing, and no entry says that it was archived";
+    assert!(said.code == 1 && said.out.starts_with(told), "{said:?}");
+    assert!(said.out.contains("  missing      3 entries"), "{said:?}");
 }
 
 /// A log that replaced its key in January, which was archived and dropped since.

@@ -3,17 +3,20 @@
 
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
 
-use std::{future::ready, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use bailiwick::{
-    audit::verify::{Anchors, Report, Trust, database as verify},
-    model::Verdict,
+    audit::{
+        Draft, Event,
+        verify::{Anchors, Report, Trust, database as verify},
+    },
+    model::{FrozenClock, PolicyVersion, Timestamp, Verdict},
     store,
 };
 
 use crate::support::{
     TestDb,
-    audit::{decision, log, signer},
+    audit::{decision, limits, log, log_at, signer},
     database, eventually,
     ledger::{filled, tamper},
 };
@@ -50,6 +53,7 @@ async fn a_log_that_grows_meanwhile_is_sound() {
             }
         }
     });
+    eventually(async || store::checkpoint::newest(&db.owner).await.unwrap()).await;
     let mut seen = 0;
     for _ in 0..20 {
         let report = verified(&db, &anchors()).await;
@@ -81,6 +85,64 @@ async fn further_connections_are_opened_only_for_entries_that_are_there() {
     let mut connection = db.owner.acquire().await.unwrap();
     let more = async { panic!("there is nothing to read") };
     assert!(verify(&mut connection, more, &anchors(), |_, _| {}).await.unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn what_no_checkpoint_covers_is_told_of_and_not_for_longer_than_a_minute() {
+    let db = database().await;
+    let clock = Arc::new(FrozenClock::at(Timestamp::from_micros(1_767_996_000_000_000)));
+    let (log, tasks) = log_at(&db.pool, clock.clone(), limits()).await;
+    for size in [5, 10, 15] {
+        clock.advance(Duration::from_secs(120));
+        for n in 0..5 {
+            log.append(decision(n, Verdict::Deny)).await.unwrap();
+        }
+        eventually(async || (log.health().signed == size).then_some(())).await;
+    }
+    tasks.stop(Duration::from_secs(10)).await;
+    let sound = verified(&db, &anchors()).await;
+    assert!(sound.is_sound() && (sound.signed, sound.unsigned) == (15, 0), "{sound:?}");
+    for (kept, told) in [
+        (10, None),
+        (5, Some("one of the entries 5 to 14: no good checkpoint covers them, though the log went on for 120 seconds")),
+        (0, Some("one of the entries 0 to 14: no good checkpoint covers any entry")),
+    ] {
+        tamper(&db, &format!("delete from checkpoint where size > {kept}")).await;
+        let report = verified(&db, &anchors()).await;
+        assert_eq!((report.signed, report.unsigned), (kept, 15 - kept));
+        let found = report.broken.map(|broken| broken.to_string());
+        assert!(found.as_deref().unwrap_or_default().starts_with(told.unwrap_or_default()), "{found:?}");
+        assert_eq!(found.is_some(), told.is_some(), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_tells_of_an_archive_that_was_never_made_hides_nothing() {
+    let db = database().await;
+    let (log, tasks) = log(&db.pool).await;
+    for n in 0..9 {
+        log.append(decision(n, Verdict::Deny)).await.unwrap();
+    }
+    let event = Event::Archived { from: 0, until: 5, file: "none".into(), sha256: "00".repeat(32) };
+    let happened_at = Timestamp::from_micros(6);
+    log.append(Draft { caller: None, event, happened_at, request: None }).await.unwrap();
+    tasks.stop(Duration::from_secs(10)).await;
+    tamper(&db, "delete from entry where leaf_index < 5").await;
+    let told = "entry 9: it says that the entries 0 to 4 were archived, and the table `archive` does not";
+    assert_eq!(verified(&db, &anchors()).await.broken.unwrap().to_string(), told);
+}
+
+#[tokio::test]
+async fn a_text_that_was_put_in_force_is_there() {
+    let db = database().await;
+    let (log, tasks) = log(&db.pool).await;
+    let hash = hex::encode([7; 32]);
+    let policy = PolicyVersion { entities: "none".into(), policies: hash.clone(), schema: "none".into() };
+    let event = Event::PolicyLoaded { policy, rules: 1, before: None };
+    log.append(Draft { caller: None, event, happened_at: Timestamp::from_micros(6), request: None }).await.unwrap();
+    tasks.stop(Duration::from_secs(10)).await;
+    let told = format!("the table `policy_text`: the text of policies {hash} is missing, which an entry puts in force");
+    assert_eq!(verified(&db, &anchors()).await.broken.unwrap().to_string(), told);
 }
 
 fn anchors() -> Anchors {

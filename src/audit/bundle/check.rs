@@ -196,7 +196,7 @@ impl Walk<'_> {
             _ => self.ranges.push(index..index + 1),
         }
         let kind = entry.pointer("/event/kind").and_then(Value::as_str);
-        if matches!(kind, Some("key-rotated" | "epoch-began")) {
+        if matches!(kind, Some("key-rotated" | "epoch-began" | "archived")) {
             self.hear(index, leaf.as_bytes())?;
         }
         self.compare();

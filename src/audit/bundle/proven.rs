@@ -29,7 +29,7 @@ pub struct Proven {
     pub cuts: Vec<Cut>,
     /// By which key, and where it is from.
     pub signed: Signed,
-    /// The entries that say who signs, or that the past was cut: index and leaf bytes.
+    /// The entries that say who signs, that the past was cut or what was archived: index and leaf bytes.
     #[serde(skip)]
     pub succession: Vec<(u64, Vec<u8>)>,
 }

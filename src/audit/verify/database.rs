@@ -11,10 +11,15 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Broken, Place, Report, Trust, VerifyFault,
+    Bodies, Broken, Place, Report, Stop, Trust, VerifyFault,
     ahead::Ahead,
+    beside::{
+        Of as _, expect_founding, expect_its_row, expect_no_empty_checkpoint, expect_no_more_tiles, expect_shape,
+        expect_texts, newest, stored_keys,
+    },
     chain::Chain,
     fold::{Fold, Source, stated_size},
+    retention::expect_archived,
 };
 use crate::{
     audit::{
@@ -26,7 +31,6 @@ use crate::{
     store::{
         StoreFault, archive, checkpoint, entry, entry_page,
         head::{self, Head},
-        key::{self, KeyPurpose},
         tile,
     },
 };
@@ -44,28 +48,9 @@ pub struct Anchors {
     pub archived: Bodies,
 }
 
-/// Bodies of archived entries, as far as they matter here: those that say who signs, or that the past was cut.
-#[derive(Clone, Debug, Default)]
-pub struct Bodies {
-    /// The entries that were looked through.
-    pub ranges: Vec<Range<u64>>,
-    /// Leaf bytes of those that matter, by index.
-    pub leaves: BTreeMap<u64, Vec<u8>>,
-}
-
-impl Bodies {
-    /// The first stretch below `size` that was not looked through.
-    fn unheard(&self, size: u64) -> Option<Range<u64>> {
-        let mut ranges = self.ranges.clone();
-        ranges.sort_by_key(|range| range.start);
-        let mut heard = 0;
-        for range in ranges {
-            if range.start > heard {
-                return Some(heard..range.start.min(size)).filter(|gap| !gap.is_empty());
-            }
-            heard = heard.max(range.end);
-        }
-        (heard < size).then_some(heard..size)
+impl Anchors {
+    fn trust(&self) -> Trust {
+        if self.keys.is_empty() { Trust::Stored } else { Trust::Given }
     }
 }
 
@@ -77,32 +62,31 @@ pub async fn database(
     anchors: &Anchors,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, VerifyFault> {
-    let head = head::newest(&mut *db).await.map_err(|fault| match fault {
-        StoreFault::Malformed { .. } => VerifyFault::NoLog,
-        other => other.into(),
-    })?;
-    let origin = anchors.keys.first().map_or(head.origin.as_str(), Verifier::name);
-    // A key that was given may have vouched for others since; until that is shown, those are strangers.
-    let stored = stored_keys(db, origin).await?;
-    let (trust, chain) = match anchors.keys.as_slice() {
-        [] => (Trust::Stored, Chain::of(origin, &stored, &[])),
-        given => (Trust::Given, Chain::of(origin, given, &stored)),
+    let origin = anchors.keys.first().map(Verifier::name);
+    let head = match found(&mut *db).await {
+        Ok(head) => head,
+        Err(Stop::Found(broken)) => return Ok(Report::of_no_head(origin.unwrap_or_default(), anchors.trust(), broken)),
+        Err(Stop::Fault(fault)) => return Err(fault),
     };
-    let archived = archive::first_entry(&mut *db).await?.unwrap_or(head.size).min(head.size);
-    let more = async { level_with(&head, more.await).await };
+    let origin = origin.unwrap_or(&head.origin);
+    // A key that was given may have vouched for others since; until that is shown, those are strangers.
+    let keys = stored_keys(db, origin).await?;
+    let stored: Vec<Verifier> = keys.iter().map(|(_, key)| key.clone()).collect();
+    let chain = match anchors.keys.as_slice() {
+        [] => Chain::of(origin, &stored, &[]),
+        given => Chain::of(origin, given, &stored),
+    };
     let mut fold = Fold::of(origin, head.epoch, chain);
-    let walked = walk(db, &mut fold, (&head, archived, more), anchors, &mut progress).await;
+    let walked = walk(db, &mut fold, (&head, more), (anchors, &keys), &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
         Err(Stop::Fault(fault)) => return Err(fault),
     };
     let (checkpoints, signed, recorded_at) = fold.tally();
-    let gaps =
-        if broken.is_some() { head.size.saturating_sub(entry::count_below(&mut *db, head.size).await?) } else { 0 };
-    let archived = if broken.is_none() { archived } else { 0 };
+    let (archived, gaps) = kept_and_missing(db, &head, broken.is_some()).await?;
+    let archived = archived.min(fold.size());
     Ok(Report {
-        origin: head.origin,
         epoch: head.epoch,
         size: head.size,
         root: hex::encode(head.root),
@@ -112,11 +96,41 @@ pub async fn database(
         checkpoints,
         published: fold.published(),
         signed,
-        trust,
+        unsigned: fold.size().saturating_sub(signed),
+        trust: anchors.trust(),
         recorded_at,
         cuts: fold.cuts().to_vec(),
         broken,
+        origin: head.origin,
     })
+}
+
+/// The newest head, in tables that are ours.
+async fn found(db: &mut PgConnection) -> Result<Head, Stop> {
+    expect_shape(db).await?;
+    newest(db).await
+}
+
+/// The first entry that is in the database.
+async fn first_entry(db: &mut PgConnection, head: &Head) -> Result<u64, Stop> {
+    match archive::first_entry(db).await {
+        Err(StoreFault::Malformed { .. }) => Err(Broken::leaf(0, "there is an entry with a negative index").into()),
+        first => Ok(first?.unwrap_or(head.size).min(head.size)),
+    }
+}
+
+/// How many entries were archived, as the log itself says, and how many others are missing.
+async fn kept_and_missing(db: &mut PgConnection, head: &Head, is_broken: bool) -> Result<(u64, u64), StoreFault> {
+    let told = archive::newest_of_kind(&mut *db, "archived").await?;
+    let archived = match told.and_then(|leaf| Entry::from_leaf(&leaf).ok()).map(|entry| entry.event) {
+        Some(Event::Archived { until, .. }) => until.min(head.size),
+        _ => 0,
+    };
+    if !is_broken {
+        return Ok((archived, 0));
+    }
+    let there = entry::count_within(&mut *db, archived, head.size).await?;
+    Ok((archived, head.size - archived - there))
 }
 
 /// Those of `lanes` that have the log as far as `head`. Behind one address there may be several servers, and one that follows
@@ -132,32 +146,14 @@ async fn level_with(head: &Head, lanes: Vec<PgConnection>) -> Vec<PgConnection> 
     level
 }
 
-/// Why the walk ended early.
-enum Stop {
-    Found(Broken),
-    Fault(VerifyFault),
-}
-
-impl From<Broken> for Stop {
-    fn from(broken: Broken) -> Self {
-        Self::Found(broken)
-    }
-}
-
-impl From<StoreFault> for Stop {
-    fn from(fault: StoreFault) -> Self {
-        Self::Fault(fault.into())
-    }
-}
-
 async fn walk(
     db: &mut PgConnection,
     fold: &mut Fold,
-    (head, archived, more): (&Head, u64, impl Future<Output = Vec<PgConnection>>),
-    anchors: &Anchors,
+    (head, more): (&Head, impl Future<Output = Vec<PgConnection>>),
+    (anchors, keys): (&Anchors, &[(Uuid, Verifier)]),
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
-    let mut beyond = Vec::new();
+    let (archived, mut beyond) = (first_entry(db, head).await?, Vec::new());
     let kept = anchors.checkpoints.iter().map(|note| (note, Source::Kept));
     for (note, from) in kept.chain(anchors.published.iter().map(|note| (note, Source::Published))) {
         match stated_size(note) {
@@ -165,12 +161,14 @@ async fn walk(
             _ => beyond.push(note.clone()),
         }
     }
-    let mut bodies: BTreeMap<u64, Vec<u8>> = archive::succession(&mut *db, archived).await?.into_iter().collect();
+    let listed = archive::archived(&mut *db).await.of("archive")?;
+    let succession = archive::succession(&mut *db, archived).await.of("succession")?;
+    let mut bodies: BTreeMap<u64, Vec<u8>> = succession.into_iter().collect();
     bodies.extend(anchors.archived.leaves.clone());
     let mut last_checkpoint = (0, Uuid::nil());
     while fold.size() < archived {
         if fold.last_announced() == fold.size() {
-            last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
+            last_checkpoint = announce(db, fold, (head, keys), last_checkpoint).await?;
         }
         for _ in fold.size()..fold.last_announced().min(archived) {
             fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
@@ -178,10 +176,11 @@ async fn walk(
         compare_tiles(db, fold).await?;
         progress(fold.size(), head.size);
     }
-    let mut ahead = Ahead::of(if archived < head.size { more.await } else { Vec::new() }, archived, head.size);
-    while let Some((to, page)) = ahead.page(db).await? {
+    let lanes = if archived < head.size { level_with(head, more.await).await } else { Vec::new() };
+    let mut ahead = Ahead::of(lanes, archived, head.size);
+    while let Some((to, page)) = ahead.page(db).await.at(Place::Leaves { from: fold.size(), to: head.size })? {
         while fold.last_announced() < to {
-            last_checkpoint = announce(db, fold, head, last_checkpoint).await?;
+            last_checkpoint = announce(db, fold, (head, keys), last_checkpoint).await?;
         }
         for derived in &page {
             fold.entry(derived)?;
@@ -191,25 +190,31 @@ async fn walk(
         progress(fold.size(), head.size);
     }
     fold.finish()?;
-    expect_archived(db, archived).await?;
-    look_beyond(db, fold, head, last_checkpoint, beyond).await?;
+    let relisted = archive::archived(&mut *db).await.of("archive")?;
+    expect_archived(archived, fold.heard().archives(), (&listed, &relisted), &anchors.archived)?;
+    look_beyond(db, fold, (head, keys), last_checkpoint, beyond).await?;
+    expect_founding(db, &head.origin).await?;
+    expect_no_more_tiles(db).await?;
+    expect_no_empty_checkpoint(db).await?;
+    expect_texts(db, fold.heard()).await?;
     fold.settle().map_err(|broken| match anchors.archived.unheard(archived) {
         None => Stop::Found(broken),
         Some(Range { start, end }) => {
             Stop::Fault(VerifyFault::Unheard { what: broken.to_string(), from: start, last: end - 1 })
         }
-    })
+    })?;
+    Ok(fold.expect_signed()?)
 }
 
 /// Hands the next heads to the fold, and the stored checkpoints up to there.
 async fn announce(
     db: &mut PgConnection,
     fold: &mut Fold,
-    head: &Head,
+    (head, keys): (&Head, &[(Uuid, Verifier)]),
     last_checkpoint: (u64, Uuid),
 ) -> Result<(u64, Uuid), Stop> {
     let before = fold.last_announced();
-    let steps = head::steps_past(&mut *db, before, STEPS).await?;
+    let steps = head::steps_past(&mut *db, before, STEPS).await.of("head")?;
     for step in steps.into_iter().take_while(|step| step.head.size <= head.size) {
         fold.announce(step)?;
     }
@@ -217,42 +222,24 @@ async fn announce(
     if target == before {
         return Err(Broken::head(head.size, "the heads before it are missing").into());
     }
-    expect_stored(db, fold, last_checkpoint, target).await
-}
-
-/// The log must say itself that everything before `first` was archived. All of its entries and columns were found good
-/// by now, and archives are made in order, so the newest word about them counts for all.
-async fn expect_archived(db: &mut PgConnection, first: u64) -> Result<(), Stop> {
-    if first == 0 {
-        return Ok(());
-    }
-    let leaf = archive::newest_of_kind(&mut *db, "archived").await?;
-    match leaf.and_then(|leaf| Entry::from_leaf(&leaf).ok()).map(|entry| entry.event) {
-        Some(Event::Archived { until, .. }) if until >= first => Ok(()),
-        Some(Event::Archived { until, .. }) => {
-            Err(Broken::leaves(until, first, "missing, and no entry says that it was archived").into())
-        }
-        _ => Err(Broken::leaves(0, first, "missing, and no entry says that it was archived").into()),
-    }
+    expect_stored(db, fold, (target, keys), last_checkpoint).await
 }
 
 /// Hands the stored checkpoints up to `target` to the fold.
 async fn expect_stored(
     db: &mut PgConnection,
     fold: &mut Fold,
+    (target, keys): (u64, &[(Uuid, Verifier)]),
     mut last: (u64, Uuid),
-    target: u64,
 ) -> Result<(u64, Uuid), Stop> {
     loop {
-        let stored = checkpoint::past(&mut *db, last, STEPS).await?;
+        let stored = checkpoint::past(&mut *db, last, STEPS).await.of("checkpoint")?;
         for row in &stored {
             if row.size > target {
                 return Ok(last);
             }
-            let stated = fold.open(&row.note).map_err(|broken| Broken::checkpoint(row.size, broken.what))?.checkpoint;
-            if stated.size != row.size || stated.root.as_slice() != row.root {
-                return Err(Broken::checkpoint(row.size, "its row and its note disagree").into());
-            }
+            let stated = fold.open(&row.note).map_err(|broken| Broken::checkpoint(row.size, broken.what))?;
+            expect_its_row(row, &stated, keys)?;
             fold.remember(&row.note, Source::Kept)?;
             last = (row.size, row.key);
         }
@@ -268,7 +255,7 @@ async fn compare_tiles(db: &mut PgConnection, fold: &mut Fold) -> Result<(), Sto
         let mine: Vec<_> = complete.iter().filter(|tile| tile.level == level).collect();
         let (Some(first), Some(last)) = (mine.first(), mine.last()) else { continue };
         let stored: HashMap<u64, Vec<u8>> =
-            tile::tiles(&mut *db, level, first.index, last.index + 1).await?.into_iter().collect();
+            tile::tiles(&mut *db, level, first.index, last.index + 1).await.of("tile")?.into_iter().collect();
         for tile in mine {
             Fold::same_tile(tile, stored.get(&tile.index).map(Vec::as_slice))?;
         }
@@ -280,20 +267,32 @@ async fn compare_tiles(db: &mut PgConnection, fold: &mut Fold) -> Result<(), Sto
 async fn look_beyond(
     db: &mut PgConnection,
     fold: &mut Fold,
-    head: &Head,
-    last_checkpoint: (u64, Uuid),
+    (head, keys): (&Head, &[(Uuid, Verifier)]),
+    mut last_checkpoint: (u64, Uuid),
     mut notes: Vec<String>,
 ) -> Result<(), Stop> {
-    let stored = checkpoint::past(&mut *db, last_checkpoint, STEPS).await?;
-    notes.extend(stored.into_iter().chain(checkpoint::newest(&mut *db).await?).map(|row| row.note));
-    let (last_entry, size) = entry::extent(&mut *db).await?;
+    loop {
+        let stored = checkpoint::past(&mut *db, last_checkpoint, STEPS).await.of("checkpoint")?;
+        let Some(last) = stored.last() else { break };
+        last_checkpoint = (last.size, last.key);
+        for row in stored {
+            let stated = fold.open(&row.note).map_err(|broken| Broken::checkpoint(row.size, broken.what))?;
+            expect_its_row(&row, &stated, keys)?;
+            notes.push(row.note);
+        }
+    }
+    let (last_entry, size) = entry::extent(&mut *db).await.of("entry")?;
     // The log may have grown since; it is only wrong if it is shorter than what was signed.
     let size = size.unwrap_or(0).max(head.size);
     // What is named is all that is missing.
     notes.sort_by_key(|note| Reverse(stated_size(note)));
     for note in notes {
         let stated = fold.open(&note)?;
-        if stated.checkpoint.size > size {
+        let signed = stated.checkpoint.size;
+        if last_entry.is_some_and(|last| signed > size && last >= signed - 1) {
+            return Err(Broken::head(signed, "it is missing: so many entries were signed, and are there").into());
+        }
+        if signed > size {
             fold.miss(stated, size)?;
         }
     }
@@ -328,11 +327,6 @@ async fn narrowed(db: &mut PgConnection, broken: Broken) -> Result<Broken, Store
         }
     }
     Ok(broken)
-}
-
-async fn stored_keys(db: &mut PgConnection, origin: &str) -> Result<Vec<Verifier>, StoreFault> {
-    let publics = key::publics(db, KeyPurpose::Checkpoint).await?;
-    Ok(publics.into_iter().filter_map(|public| Verifier::new(origin, public.try_into().ok()?).ok()).collect())
 }
 
 /// How many batches or checkpoints are read at once.

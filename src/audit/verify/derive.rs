@@ -23,7 +23,7 @@ pub(super) struct Derived {
     pub(super) recorded_at: Timestamp,
     /// What is wrong with it.
     pub(super) fault: Option<String>,
-    /// What it tells of the log itself: an epoch that began, another key.
+    /// What it tells of the log itself, or of what is kept beside it.
     pub(super) news: Option<Box<Event>>,
 }
 

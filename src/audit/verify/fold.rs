@@ -3,11 +3,12 @@
 //!
 //! INVARIANT: everything is computed from the leaf bytes; what is stored beside them is only ever compared.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     chain::{Chain, Cut, Stated},
     derive::Derived,
+    heard::Heard,
     report::{Broken, Place},
 };
 use crate::{
@@ -29,11 +30,14 @@ pub(super) struct Fold {
     last_announced: u64,
     checkpoints: VecDeque<(Stated, Source)>,
     chain: Chain,
-    /// The newest epoch that is known to have begun.
+    /// The newest epoch that a head claims.
     epoch: u64,
+    heard: Heard,
     checked: u64,
     published: u64,
     signed: u64,
+    /// When the first entry was recorded that no good checkpoint covers.
+    unsigned_since: Option<Timestamp>,
     complete: Vec<Tile>,
     /// The first entry of this batch whose hash is not the one that its head lists.
     suspect: Option<(u64, String)>,
@@ -65,9 +69,11 @@ impl Fold {
             checkpoints: VecDeque::new(),
             chain,
             epoch,
+            heard: Heard::default(),
             checked: 0,
             published: 0,
             signed: 0,
+            unsigned_since: None,
             complete: Vec::new(),
             suspect: None,
         }
@@ -98,6 +104,11 @@ impl Fold {
         self.chain.cuts()
     }
 
+    /// What the entries said of the log itself.
+    pub(super) const fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
     /// The tiles that became complete since the last call. While an entry is suspect they wait: the end of its batch says
     /// what is wrong, and says it better.
     pub(super) fn take_complete(&mut self) -> Vec<Tile> {
@@ -115,10 +126,8 @@ impl Fold {
             let end = self.last_announced;
             return Err(Broken::head(size, format!("it does not follow the head at {end} entries: one is missing")));
         }
-        if step.head.epoch > self.epoch
-            || self.announced.back().is_some_and(|last| step.head.epoch < last.step.head.epoch)
-        {
-            return wrong("its epoch is not that of the heads around it");
+        if !step.head.recorded_at.is_on_the_calendar() {
+            return wrong("it was recorded at a moment that no calendar has");
         }
         if size <= self.last_announced {
             return wrong("it counts no more entries than the head before it");
@@ -160,9 +169,28 @@ impl Fold {
         self.chain.contradict(stated, Broken::leaves(size, signed, what), self.epoch)
     }
 
-    /// Nothing may be left that a cut or a vouched key would have to explain.
+    /// Nothing may be left that a cut, a vouched key or an epoch's first entry would have to explain.
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
-        self.chain.finish()
+        self.chain.finish()?;
+        self.heard.settle()
+    }
+
+    /// A broker signs within a second, so checkpoints must follow the entries.
+    pub(super) fn expect_signed(&self) -> Result<(), Broken> {
+        let (signed, size) = (self.signed, self.tree.size());
+        if signed == 0 && size > 0 {
+            return Err(Broken::leaves(0, size, "no good checkpoint covers any entry: nothing proves what they say"));
+        }
+        let lag = self.unsigned_since.zip(self.recorded_at).map(|(since, last)| last.since(since));
+        match lag.filter(|lag| *lag > MOST_UNSIGNED) {
+            None => Ok(()),
+            Some(lag) => {
+                let lag = lag.as_secs();
+                let what =
+                    format!("no good checkpoint covers them, though the log went on for {lag} seconds after the first");
+                Err(Broken::leaves(signed, size, what))
+            }
+        }
     }
 
     /// The next entry.
@@ -196,7 +224,8 @@ impl Fold {
         }
         self.recorded_at = Some(recorded_at);
         if let Some(event) = &derived.news {
-            self.chain.hear(index, event);
+            self.heard.hear(index, event);
+            self.chain.hear(index, event)?;
         }
         self.tree.append(hash, &mut self.complete);
         if self.tree.size() == batch.step.head.size {
@@ -213,12 +242,16 @@ impl Fold {
         let nth = usize::try_from(index - batch.step.parent_size.unwrap_or(0)).unwrap_or(usize::MAX);
         let Some(hash) = batch.hashes.get(nth).copied() else { return Err(missing(index)) };
         self.recorded_at = Some(batch.step.head.recorded_at);
-        if let Some(body) = body {
-            if leaf_hash(body) != hash {
+        match body {
+            None => self.heard.miss(),
+            Some(body) if leaf_hash(body) != hash => {
                 return Err(Broken::leaf(index, "it was archived, and what was kept of it has other bytes"));
             }
-            if let Ok(entry) = Entry::from_leaf(body) {
-                self.chain.hear(index, &entry.event);
+            Some(body) => {
+                if let Ok(entry) = Entry::from_leaf(body) {
+                    self.heard.hear(index, &entry.event);
+                    self.chain.hear(index, &entry.event)?;
+                }
             }
         }
         self.tree.append(hash, &mut self.complete);
@@ -278,7 +311,10 @@ impl Fold {
         let edge = Edge::from_bytes(size, &head.edge).filter(|edge| is_known(edge) || edge.root() == head.root);
         match edge {
             None => Err(Broken::head(size, "its root is not that of its own edge: one of them was changed")),
-            Some(_) if is_same => Ok(()),
+            Some(_) if is_same => {
+                self.unsigned_since.get_or_insert(head.recorded_at);
+                self.heard.expect_epoch(size, head.epoch)
+            }
             Some(edge) => {
                 let (from, to) = differing(&edge, self.tree.edge()).unwrap_or((0, size));
                 let from = from.max(self.signed);
@@ -309,10 +345,18 @@ impl Fold {
                 self.chain.contradict(stated, Broken::leaves(self.signed, size, what), self.epoch)?;
                 continue;
             }
+            if size > 0 && stated.epoch != self.heard.epoch() {
+                let (stated, begun) = (stated.epoch, self.heard.epoch());
+                return Err(Broken::checkpoint(
+                    size,
+                    format!("it is of epoch {stated}, and the entries of epoch {begun}"),
+                ));
+            }
             self.checked += 1;
             self.published += u64::from(from == Source::Published);
-            if self.chain.confirm(&stated) {
-                self.signed = self.signed.max(size);
+            if self.chain.confirm(&stated) && size == self.tree.size() {
+                self.signed = size;
+                self.unsigned_since = None;
             }
         }
         Ok(())
@@ -340,6 +384,9 @@ fn differing(one: &Edge, other: &Edge) -> Option<(u64, u64)> {
     }
     None
 }
+
+/// How long the log may go on before a checkpoint covers an entry. Brokers take half a second.
+const MOST_UNSIGNED: Duration = Duration::from_secs(60);
 
 fn missing(index: u64) -> Broken {
     Broken::leaf(index, "it is missing")

@@ -5,18 +5,22 @@
 //! were kept elsewhere; everything stored beside the entries only narrows down where they differ.
 
 mod ahead;
+mod beside;
 pub(in crate::audit) mod chain;
 mod database;
 mod derive;
 mod fold;
+mod heard;
 mod line;
 mod memo;
 mod recall;
 mod report;
+mod retention;
 
 pub use chain::Cut;
-pub use database::{Anchors, Bodies, database};
+pub use database::{Anchors, database};
 pub use report::{Broken, Place, Report, Trust};
+pub use retention::{ArchiveFile, Bodies};
 
 use crate::store::StoreFault;
 
@@ -39,7 +43,25 @@ pub enum VerifyFault {
         /// The last one of these.
         last: u64,
     },
-    /// There is no log here.
-    #[error("this database holds no audit log")]
+    /// There is no log here, and never was one.
+    #[error("this database holds no audit log: it has none of our tables (`bailiwick migrate` makes them)")]
     NoLog,
+}
+
+/// Why a look at the log ended early.
+enum Stop {
+    Found(Broken),
+    Fault(VerifyFault),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Found(broken)
+    }
+}
+
+impl From<StoreFault> for Stop {
+    fn from(fault: StoreFault) -> Self {
+        Self::Fault(fault.into())
+    }
 }

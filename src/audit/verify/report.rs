@@ -30,6 +30,8 @@ pub struct Report {
     pub published: u64,
     /// How many entries the newest good checkpoint covers.
     pub signed: u64,
+    /// How many good entries come after these: nothing proves yet that they stay what they are.
+    pub unsigned: u64,
     /// What the signatures were checked with.
     pub trust: Trust,
     /// When the last good entry was recorded.
@@ -92,9 +94,35 @@ pub enum Place {
         /// Its place.
         index: u64,
     },
+    /// In a table as such.
+    Table {
+        /// Its name.
+        name: &'static str,
+    },
 }
 
 impl Report {
+    /// Of the log `origin`, in a database that has no head to go by.
+    pub(super) fn of_no_head(origin: &str, trust: Trust, broken: Broken) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            epoch: 0,
+            size: 0,
+            root: String::new(),
+            entries: 0,
+            archived: 0,
+            gaps: 0,
+            checkpoints: 0,
+            published: 0,
+            signed: 0,
+            unsigned: 0,
+            trust,
+            recorded_at: None,
+            cuts: Vec::new(),
+            broken: Some(broken),
+        }
+    }
+
     /// Whether nothing is wrong.
     pub const fn is_sound(&self) -> bool {
         self.broken.is_none()
@@ -118,6 +146,11 @@ impl Broken {
         Self { place: Place::Head { size }, what: what.into() }
     }
 
+    /// In a table.
+    pub(super) fn table(name: &'static str, what: impl Into<String>) -> Self {
+        Self { place: Place::Table { name }, what: what.into() }
+    }
+
     /// In a checkpoint.
     pub(super) fn checkpoint(size: u64, what: impl Into<String>) -> Self {
         Self { place: Place::Checkpoint { size }, what: what.into() }
@@ -138,6 +171,7 @@ impl fmt::Display for Place {
             Self::Head { size } => write!(f, "the head at {size} entries"),
             Self::Checkpoint { size } => write!(f, "the checkpoint at {size} entries"),
             Self::Tile { level, index } => write!(f, "tile {index} of level {level}"),
+            Self::Table { name } => write!(f, "the table `{name}`"),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
         archive::sha256_of,
         bundle::{Kept, Line, Proven, Signed, check},
         checkpoint::Verifier,
+        verify::ArchiveFile,
     },
     store::archive,
 };
@@ -55,13 +56,11 @@ pub(super) fn verify_bundle(path: &Path, kept: &Kept, output: Format) -> Result<
 
 /// An archive that holds.
 pub(super) struct SoundArchive {
-    /// How many entries it has.
-    pub(super) entries: u64,
     /// The checkpoint that proves them.
     pub(super) note: String,
-    /// Which entries.
-    pub(super) ranges: Vec<Range<u64>>,
-    /// Those of them that say who signs, or that the past was cut.
+    /// Which entries, and which file.
+    pub(super) file: ArchiveFile,
+    /// Those of them that say who signs, that the past was cut or what was archived.
     pub(super) succession: Vec<(u64, Vec<u8>)>,
 }
 
@@ -90,8 +89,8 @@ pub(super) async fn look_into(
     if known.is_some_and(|known| known.sha256 != sha256) {
         return Ok(Err("it is not the file that was recorded when these entries were archived (SHA-256)".to_owned()));
     }
-    let Proven { entries, ranges, succession, .. } = proven;
-    Ok(Ok(SoundArchive { entries, note, ranges, succession }))
+    let Proven { ranges, succession, .. } = proven;
+    Ok(Ok(SoundArchive { note, file: ArchiveFile { ranges, sha256 }, succession }))
 }
 
 fn tell(proven: &Proven) {

@@ -66,15 +66,13 @@ impl Verify {
             published.extend(published_notes(file)?);
         }
         let mut db = self.database.connect().await?;
-        let mut checked = 0;
         let mut anchors = Anchors { keys: self.keys, checkpoints, published, ..Anchors::default() };
         for file in &self.archives {
             match look_into(&mut db, file, &anchors.keys).await? {
                 Ok(archive) => {
-                    checked += archive.entries;
                     // The tree that proves the archive must be the tree of this database.
                     anchors.checkpoints.push(archive.note);
-                    anchors.archived.ranges.extend(archive.ranges);
+                    anchors.archived.files.push(archive.file);
                     anchors.archived.leaves.extend(archive.succession);
                 }
                 Err(why) => {
@@ -93,7 +91,7 @@ impl Verify {
         match self.output {
             Format::Json => say_json(&answer)?,
             Format::Table => {
-                tell(&report, checked);
+                tell(&report, &anchors);
                 if self.index {
                     index::tell(answer.index.as_ref());
                 }
@@ -108,16 +106,19 @@ fn published_notes(file: &Path) -> Result<Vec<String>, CliFault> {
     let at = |fault: &dyn Display| CliFault::could_not_look(format!("{}: {fault}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|fault| at(&fault))?;
     let records = records(&text).map_err(|line| at(&format_args!("line {line} is no published checkpoint")))?;
+    if records.is_empty() {
+        return Err(at(&"no checkpoint is in it, so it says nothing"));
+    }
     Ok(records.into_iter().map(|record| record.note).collect())
 }
 
-fn tell(report: &Report, checked: u64) {
+fn tell(report: &Report, anchors: &Anchors) {
     match &report.broken {
         None => say(format_args!("{} {} entries", shown(Paint::Green, "sound:"), report.size)),
         Some(broken) => say(format_args!("{} {broken}", shown(Paint::Red, "broken:"))),
     }
     if report.archived > 0 {
-        let archived = report.archived;
+        let (archived, checked) = (report.archived, anchors.archived.count(report.archived));
         say(format_args!(
             "  archived     {archived} of them by their hashes alone; {checked} bodies in archives given"
         ));
@@ -130,10 +131,26 @@ fn tell(report: &Report, checked: u64) {
     if report.gaps > 0 {
         say(format_args!("  missing      {} entries", report.gaps));
     }
-    let published = if report.published > 0 { format!(" ({} published)", report.published) } else { String::new() };
+    let is_asked = !anchors.published.is_empty();
+    let published = if is_asked { format!(" ({} published)", report.published) } else { String::new() };
     say(format_args!("  checkpoints  {}{published}, up to entry {}", report.checkpoints, report.signed));
+    if report.unsigned > 0 {
+        let Report { unsigned, signed, .. } = report;
+        say(format_args!("  unsigned     {unsigned} entries after {signed} are under no checkpoint"));
+    }
     for cut in &report.cuts {
         say(cut_line(cut));
+    }
+    if report.archived > anchors.archived.count(report.archived) {
+        remark(
+            "What archived entries said is in their archives alone. Give --archive to see that these are there, and hold.",
+        );
+    }
+    if report.is_sound() && report.unsigned > 0 {
+        remark(
+            "Nothing proves the newest entries yet: a broker signs within a second, so look again while one runs, and keep \
+             where checkpoints are published (--published).",
+        );
     }
     if report.trust == Trust::Stored {
         remark(

@@ -3,6 +3,7 @@
 //! beside it: it compares the end of the log with what was published, and leaves the past to the auditor.
 
 mod backup;
+mod beside;
 mod readers;
 mod rewriting;
 mod table;
@@ -35,7 +36,7 @@ use crate::support::{
 async fn every_edit_is_found_and_named() {
     let sound = Scene::set().await;
     let mut missed = Missed::default();
-    for (what, how, told, broker) in DRILLS {
+    for (what, how, told, broker) in DRILLS.iter().chain(beside::DRILLS) {
         let copy = sound.db.copy().await;
         tamper(&copy, how).await;
         missed.unless_named(what, told, &verify(&copy, &[]).await);

@@ -260,7 +260,7 @@ pub const REWRITTEN: &[Rewritten] = &[
     (
         "the same, with no checkpoint left",
         Rewriting::TreeUnsigned,
-        None,
+        Some("one of the entries 0 to 299: no good checkpoint covers any entry: nothing proves what they say"),
         "one of the entries 0 to 299: the entries are not those whose checkpoint was published, and the heads were rewritten with them",
         Refuses,
     ),
