@@ -98,12 +98,27 @@ pub(super) async fn expect_own_epoch(
     if position.epoch == 0 || is_signed(db, position, 0, signers).await? {
         return Ok(());
     }
-    let what = format!(
-        "it claims to be in epoch {}, which no key of this broker has signed. If the keys that did are lost for good, \
-         `bailiwick key init --lost` lets it go on",
-        position.epoch
-    );
+    let epoch = position.epoch;
+    let what = if has_begun(db, epoch).await? {
+        format!(
+            "it is in epoch {epoch}, which no key of this broker has signed. If the keys that did are lost for good, \
+             `bailiwick key init --lost` lets it go on"
+        )
+    } else {
+        format!(
+            "its newest head claims epoch {epoch}, and no entry says that one began: the table was changed. \
+             `bailiwick audit verify` says where"
+        )
+    };
     Err(LogFault::Broken(what))
+}
+
+/// Whether the first entry under a head of `epoch` says that it began; true as well if its body is archived.
+async fn has_begun(db: &mut PgConnection, epoch: u64) -> Result<bool, LogFault> {
+    let Some(began) = epoch::after(&mut *db, epoch - 1).await? else { return Ok(false) };
+    let Some(leaf) = began.leaf else { return Ok(true) };
+    let event = Entry::from_leaf(&leaf).map(|entry| entry.event);
+    Ok(matches!(event, Ok(Event::EpochBegan { epoch: said, .. }) if said == epoch))
 }
 
 /// The newest batch must be of a broker of this log: our signature would make it true. What our key has signed before
