@@ -196,8 +196,10 @@ impl Walk<'_> {
             _ => self.ranges.push(index..index + 1),
         }
         let kind = entry.pointer("/event/kind").and_then(Value::as_str);
-        if matches!(kind, Some("key-rotated" | "epoch-began" | "archived")) {
-            self.hear(index, leaf.as_bytes())?;
+        match kind {
+            Some("key-rotated" | "epoch-began") => self.hear(index, leaf.as_bytes())?,
+            Some("archived") => self.succession.push((index, leaf.as_bytes().to_vec())),
+            _ => {}
         }
         self.compare();
         Ok(())

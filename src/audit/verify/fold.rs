@@ -225,7 +225,7 @@ impl Fold {
         self.recorded_at = Some(recorded_at);
         if let Some(event) = &derived.news {
             self.heard.hear(index, event);
-            self.chain.hear(index, event)?;
+            self.chain.hear(index, event);
         }
         self.tree.append(hash, &mut self.complete);
         if self.tree.size() == batch.step.head.size {
@@ -250,7 +250,7 @@ impl Fold {
             Some(body) => {
                 if let Ok(entry) = Entry::from_leaf(body) {
                     self.heard.hear(index, &entry.event);
-                    self.chain.hear(index, &entry.event)?;
+                    self.chain.hear(index, &entry.event);
                 }
             }
         }
