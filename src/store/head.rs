@@ -115,7 +115,8 @@ pub async fn steps_past(db: impl PgExecutor<'_>, size: u64, limit: u32) -> Resul
         "select epoch, size, origin, root, edge, batch, recorded_at, parent_size, hashes
            from head
           where size > $1
-          order by size, epoch
+            and parent_size >= coalesce((select max(parent_size) from head where parent_size between 0 and $1), -1)
+          order by parent_size
           limit $2",
     )
     .bind(stored(size))
