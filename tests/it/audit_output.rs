@@ -154,12 +154,18 @@ async fn reading_takes_no_wrapping_key_and_migrating_no_configuration() {
 #[tokio::test]
 async fn a_log_that_no_broker_has_begun_is_said_to_be_none() {
     let db = database().await;
-    for line in ["proof inclusion 0", "proof consistency 0 1 -o json", "bundle --all", "collectors", "verify"] {
+    for line in ["proof inclusion 0", "proof consistency 0 1 -o json", "bundle --all", "collectors"] {
         let looked = typed(line, &db).output().await.unwrap();
         assert_eq!(looked.status.code(), Some(2), "{line}: {looked:?}");
         let said = err(&looked);
         assert!(said.contains("this database ") && !said.contains("malformed"), "{line}: {said}");
     }
+    // Or all of it was removed, which nothing but a copy from elsewhere could tell apart.
+    let verified = typed("verify", &db).output().await.unwrap();
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(said.starts_with("broken: the table `head`: it is empty: no log was begun here"), "{said}");
+    assert!(!said.contains("  log "), "nothing is said of what is not there: {said}");
 }
 
 /// Nine entries, and the key that signed them.

@@ -123,11 +123,15 @@ fn tell(report: &Report, anchors: &Anchors) {
             "  archived     {archived} of them by their hashes alone; {checked} bodies in archives given"
         ));
     }
-    say(format_args!("  log          {}", report.origin));
+    if !report.origin.is_empty() {
+        say(format_args!("  log          {}", report.origin));
+    }
     if let Some(at) = report.recorded_at {
         say(format_args!("  last good    {at}"));
     }
-    say(format_args!("  root         {}", report.root));
+    if !report.root.is_empty() {
+        say(format_args!("  root         {}", report.root));
+    }
     if report.gaps > 0 {
         say(format_args!("  missing      {} entries", report.gaps));
     }
