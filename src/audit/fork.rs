@@ -36,6 +36,8 @@ pub struct Fork {
     pub root: Hash,
     /// Whether its newest batch is one that a broker of this log made.
     pub is_ours: bool,
+    /// Whether it continues what was published.
+    pub continues: bool,
 }
 
 /// Why a fork was not accepted.
@@ -66,15 +68,16 @@ impl From<StoreFault> for AcceptFault {
 
 impl fmt::Display for Fork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { published, epoch, size, root, is_ours } = self;
+        let Self { published, epoch, size, root, is_ours, continues } = self;
         let (stated, root) = (&published.checkpoint, hex::encode(root));
+        write!(f, "the database holds {size} entries of epoch {epoch} with the root {root}")?;
         if !is_ours {
-            return write!(f, "the batch up to {size} entries of epoch {epoch}, root {root}, {NOT_OURS}");
+            write!(f, ", of which the last batch {NOT_OURS}")?;
         }
-        write!(
-            f,
-            "the database holds {size} entries of epoch {epoch} with the root {root}, and does not continue what was "
-        )?;
+        if *continues {
+            return Ok(());
+        }
+        f.write_str(", and does not continue what was ")?;
         write!(
             f,
             "published: {} entries of epoch {} with the root {}",
@@ -144,15 +147,14 @@ pub(super) async fn compare(
     let position = Position::load(&mut *db).await?;
     let (size, root) = (position.tree.size(), position.tree.root());
     let is_ours = is_ours(db, &position, signers).await?;
-    let is_same = match published.epoch == position.epoch {
-        _ if !is_ours => false,
+    let continues = match published.epoch == position.epoch {
         true => published.is_signed && is_prefix(db, &published.checkpoint, size, root).await?,
         false => published.epoch < position.epoch && is_accepted(db, published, &position, signers).await?,
     };
-    Ok(if is_same {
+    Ok(if is_ours && continues {
         Ok(position)
     } else {
-        Err(Fork { published: published.clone(), epoch: position.epoch, size, root, is_ours })
+        Err(Fork { published: published.clone(), epoch: position.epoch, size, root, is_ours, continues })
     })
 }
 

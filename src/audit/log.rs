@@ -124,13 +124,13 @@ impl Log {
         }
         let position = Position::load(&mut db).await?;
         fork::expect_own_epoch(&mut db, &position, &signers).await?;
-        fork::expect_ours(&mut db, &position, &signers).await?;
         own_keys::expect_own_keys(&mut db, position.tree.size(), &signers).await?;
         if let Some(published) = published
             && let Err(fork) = fork::compare(&mut db, published, &signers).await?
         {
             return Err(LogFault::Forked(Box::new(fork)));
         }
+        fork::expect_ours(&mut db, &position, &signers).await?;
         broker::insert(&mut *db, broker, position.tree.size(), now).await?;
         drop(db);
         let shared = Arc::new(Shared::new(pool, broker, clock, entropy, limits, position, signers));

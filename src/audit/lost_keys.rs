@@ -12,7 +12,7 @@ use super::{
     tree::empty_root,
 };
 use crate::{
-    model::{Entropy, Timestamp},
+    model::{BatchId, Entropy, Timestamp},
     store::head,
 };
 
@@ -38,17 +38,15 @@ pub async fn is_signed_by(db: &mut PgConnection, signers: &Signers) -> Result<bo
     }
 }
 
-/// Begins an epoch in which `signers` sign, in the transaction that makes their keys. None: there is no entry yet that
-/// other keys could have signed.
+/// Begins an epoch in which `signers` sign, in the transaction that makes their keys. So does a log that has no entry yet:
+/// the keys that were made for it are not accounted for otherwise.
 pub async fn go_on(
     db: &mut PgConnection,
     signers: &Signers,
     decided: Decided<'_>,
     (now, entropy): (Timestamp, &dyn Entropy),
-) -> Result<Option<Begun>, AcceptFault> {
-    if !head::has_entries(&mut *db).await? {
-        return Ok(None);
-    }
+) -> Result<Begun, AcceptFault> {
+    head::begin_log(&mut *db, signers.origin(), BatchId::random(entropy), now).await?;
     let position = Position::load(&mut *db).await.map_err(LogFault::from)?;
     fork::expect_whole(db, position.tree.size()).await?;
     let epoch = position.epoch + 1;
@@ -63,5 +61,5 @@ pub async fn go_on(
         why: decided.why.to_owned(),
         key: Some(signers.active().verifier().to_string()),
     };
-    beginning::write(db, position, signers, (epoch, event), (now, entropy)).await.map(Some)
+    beginning::write(db, position, signers, (epoch, event), (now, entropy)).await
 }

@@ -9,7 +9,7 @@ use bailiwick::{
     audit::{
         Entry, Event, Log, LogFault, State, Unrecorded,
         entry::Salt,
-        fork::{Acceptance, accept},
+        fork::{Acceptance, accept, look},
         published::Published,
         tree::{Edge, leaf_hash},
     },
@@ -55,6 +55,10 @@ async fn a_batch_that_was_added_while_nobody_looked_is_found_at_the_start_until_
 
     let published = Published::open(&note, ORIGIN, &[signer().verifier().clone()]).unwrap();
     let (signers, size) = (signers(), entries(&db.owner).await.len() as u64);
+    let mut looking = db.owner.acquire().await.unwrap();
+    let fork = look(&mut looking, &published, &signers).await.unwrap().unwrap();
+    assert!(fork.continues && !fork.is_ours, "nothing that was published is given up by it");
+    drop(looking);
     let acceptance = Acceptance {
         published: &published,
         signers: &signers,

@@ -105,6 +105,19 @@ async fn an_epoch_that_nobody_came_to_sign_is_followed_by_one_that_is_signed() {
     house.start().await.unwrap().stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_lost_before_the_first_entry_shut_nobody_out() {
+    let house = House::built().await;
+    std::fs::remove_file(house.at("wrapping.key")).unwrap();
+    let said = house.types(&["key", "init", "--lost", "--by", "Ada", "--why", "no volume"]).await;
+    assert!(said.code == 0 && said.err.contains("epoch 1 begins at entry 0"), "{said:?}");
+    house.start().await.unwrap().stop().await;
+    house.start().await.unwrap().stop().await;
+    let new = house.keys().await.pop().unwrap();
+    let verified = house.verify(&[&new], None).await;
+    assert!(verified.code == 0 && verified.out.contains("decided by Ada: no volume"), "{verified:?}");
+}
+
 /// A broker's installation with a past.
 struct House {
     site: Site,
@@ -112,12 +125,17 @@ struct House {
 }
 
 impl House {
-    async fn lived(earlier_epoch: bool) -> Self {
+    /// That has never served.
+    async fn built() -> Self {
         let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
         let config = site.configure(site.first_ports(), None);
         let text = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("{text}\n[shipping]\ncheckpoint_file = \"checkpoints\"\n")).unwrap();
-        let house = Self { site, config };
+        Self { site, config }
+    }
+
+    async fn lived(earlier_epoch: bool) -> Self {
+        let house = Self::built().await;
         house.start().await.unwrap().stop().await;
         house.start().await.unwrap().stop().await;
         if earlier_epoch {

@@ -1,7 +1,7 @@
 //! Entries that a search came upon and could not show: there must be such an entry, but it is gone, or its bytes are not
 //! those that were recorded. They are named, never left out in silence.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// What could not be shown of a stretch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,12 @@ impl Losses {
 }
 
 impl Lost {
+    /// All of a range.
+    pub fn add_all(&mut self, range: Range<u64>) {
+        self.count = self.count.saturating_add(range.end.saturating_sub(range.start));
+        self.first.extend(range.take(MOST_NAMED.saturating_sub(self.first.len())));
+    }
+
     /// One entry.
     pub fn one(index: u64) -> Self {
         Self { count: 1, first: vec![index] }

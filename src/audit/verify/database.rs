@@ -80,7 +80,7 @@ pub async fn database(
     let walked = walk(db, &mut fold, (&head, more), (anchors, &keys), &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
-        Err(Stop::Found(broken)) => Some(narrowed(db, broken).await?),
+        Err(Stop::Found(broken)) => Some(narrowed(db, broken, head.size).await?),
         Err(Stop::Fault(fault)) => return Err(fault),
     };
     let (checkpoints, signed, recorded_at) = fold.tally();
@@ -303,10 +303,11 @@ async fn look_beyond(
 }
 
 /// Names the entry in a range that disagrees with its tile, if a tile was left as it was.
-async fn narrowed(db: &mut PgConnection, broken: Broken) -> Result<Broken, StoreFault> {
+async fn narrowed(db: &mut PgConnection, broken: Broken, size: u64) -> Result<Broken, StoreFault> {
     let Place::Leaves { from, to } = broken.place else { return Ok(broken) };
     let width = WIDTH as u64;
-    for index in from / width..to.div_ceil(width) {
+    // What is said to be signed may be far past all that there is.
+    for index in from / width..to.min(size).div_ceil(width) {
         let Some((_, stored)) = tile::tiles(&mut *db, 0, index, index + 1).await?.pop() else { continue };
         let stored = hashes(&stored).unwrap_or_default();
         let mut differs = None;

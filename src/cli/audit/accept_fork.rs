@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sqlx::PgConnection;
 
 use super::super::{
     CliFault, ConfigFile, Ending,
@@ -13,7 +14,7 @@ use super::super::{
 use crate::{
     app::signing::signers,
     audit::{
-        Signed,
+        Signed, Signers,
         fork::{self, Acceptance},
         published::{Published, Record},
     },
@@ -21,7 +22,10 @@ use crate::{
     credential::Wrapping,
     model::{Clock as _, SystemClock, SystemEntropy},
     shipping::{self, CheckpointFile},
-    store::key::{self, KeyPurpose},
+    store::{
+        checkpoint,
+        key::{self, KeyPurpose},
+    },
 };
 
 /// `bailiwick audit accept-fork`
@@ -49,10 +53,13 @@ impl AcceptFork {
         let pool = connect_up_to_date(&settings.database).await?;
         let mut db = pool.acquire().await.map_err(CliFault::could_not_look)?;
         let publics = key::publics(&mut *db, KeyPurpose::Checkpoint).await.map_err(CliFault::could_not_look)?;
-        let published = self.published(&settings, publics)?;
         let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
         let signers =
             signers(&settings, &pool, &wrapping, SystemClock.now()).await.map_err(CliFault::could_not_look)?;
+        let published = match self.published(&settings, publics)? {
+            Some(published) => published,
+            None => newest_of_ours(&mut db, &signers).await?,
+        };
 
         let Some(found) = fork::look(&mut db, &published, &signers).await.map_err(CliFault::could_not_look)? else {
             return Err(CliFault::failed("the database continues what was published; there is nothing to accept"));
@@ -84,15 +91,14 @@ impl AcceptFork {
         Ok(Ending::Yes)
     }
 
-    fn published(&self, settings: &Settings, publics: Vec<Vec<u8>>) -> Result<Published, CliFault> {
+    fn published(&self, settings: &Settings, publics: Vec<Vec<u8>>) -> Result<Option<Published>, CliFault> {
         if let Some(path) = &self.published {
             let there = std::fs::metadata(path);
             there.map_err(|fault| CliFault::could_not_look(format_args!("{}: {fault}", path.display())))?;
         }
         let file = self.file(&settings.shipping);
         let file = Shipping { checkpoint_file: file, ..Shipping::default() };
-        let found = shipping::published(&file, &settings.audit.origin, publics).map_err(CliFault::could_not_look)?;
-        found.ok_or_else(|| CliFault::could_not_look("nothing is known to be published: give --published FILE"))
+        shipping::published(&file, &settings.audit.origin, publics).map_err(CliFault::could_not_look)
     }
 
     /// The first checkpoint of the new epoch goes where the last one of the old is.
@@ -108,6 +114,17 @@ impl AcceptFork {
     fn file(&self, settings: &Shipping) -> Option<PathBuf> {
         self.published.clone().or_else(|| settings.checkpoint_file.clone())
     }
+}
+
+/// The newest checkpoint in the database that a key of ours has signed, for a log of which nothing is kept elsewhere.
+async fn newest_of_ours(db: &mut PgConnection, signers: &Signers) -> Result<Published, CliFault> {
+    let stored = checkpoint::newest(db).await.map_err(CliFault::could_not_look)?;
+    let keys: Vec<_> = signers.verifiers().cloned().collect();
+    let ours = stored.and_then(|stored| Published::open(&stored.note, signers.origin(), &keys).ok());
+    let ours =
+        ours.ok_or_else(|| CliFault::could_not_look("nothing is known to be published: give --published FILE"))?;
+    remark("Nothing is known to be published. What is compared is the newest checkpoint in the database itself.");
+    Ok(ours)
 }
 
 /// Words that say something, on one line.

@@ -70,7 +70,7 @@ impl Tail {
             let rows = store::entry::following(&mut db, next, AT_ONCE).await.map_err(CliFault::could_not_look)?;
             let mut losses = Losses::default();
             for (index, _) in &rows {
-                (next..*index).for_each(|gone| losses.missing.add(gone));
+                losses.missing.add_all(next..*index);
                 next = index + 1;
             }
             lost(&losses);

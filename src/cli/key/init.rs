@@ -117,22 +117,20 @@ async fn replace_lost(settings: &Settings, pool: &PgPool, decided: Decided<'_>) 
     let signers = signers.map_err(CliFault::failed)?;
     let begun = lost_keys::go_on(&mut change, &signers, decided, (now, &entropy)).await.map_err(CliFault::failed)?;
     change.commit().await.map_err(CliFault::failed)?;
-    if let Some(begun) = begun {
-        let mut db = pool.acquire().await.map_err(CliFault::failed)?;
-        let signed = begun.sign(&mut db, &signers, now).await.map_err(CliFault::failed)?;
-        publish(settings, &signed.note)?;
-        output::remark(format_args!(
-            "epoch {} begins at entry {}, with new keys, decided by {}: {}",
-            signed.epoch,
-            signed.size - 1,
-            decided.by,
-            decided.why
-        ));
-        output::remark(
-            "Every certificate and token from before is void. Nobody vouches for the key below: hand it to auditors and \
-             witnesses yourself. Whoever checks the whole log gives the old key and this one.",
-        );
-    }
+    let mut db = pool.acquire().await.map_err(CliFault::failed)?;
+    let signed = begun.sign(&mut db, &signers, now).await.map_err(CliFault::failed)?;
+    publish(settings, &signed.note)?;
+    output::remark(format_args!(
+        "epoch {} begins at entry {}, with new keys, decided by {}: {}",
+        signed.epoch,
+        signed.size - 1,
+        decided.by,
+        decided.why
+    ));
+    output::remark(
+        "Every certificate and token from before is void. Nobody vouches for the key below: hand it to auditors and \
+         witnesses yourself. Whoever checks the whole log gives the old key and this one.",
+    );
     print(settings, &Inventory { made: true, ..inventory })
 }
 
