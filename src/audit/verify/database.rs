@@ -29,7 +29,9 @@ use crate::{
         tree::{hashes, leaf_hash},
     },
     store::{
-        StoreFault, archive, checkpoint, entry, entry_page,
+        StoreFault,
+        archive::{self, Archived},
+        checkpoint, entry, entry_page,
         head::{self, Head},
         tile,
     },
@@ -63,8 +65,8 @@ pub async fn database(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, VerifyFault> {
     let origin = anchors.keys.first().map(Verifier::name);
-    let head = match found(&mut *db).await {
-        Ok(head) => head,
+    let (head, listed) = match found(&mut *db).await {
+        Ok(found) => found,
         Err(Stop::Found(broken)) => return Ok(Report::of_no_head(origin.unwrap_or_default(), anchors.trust(), broken)),
         Err(Stop::Fault(fault)) => return Err(fault),
     };
@@ -77,7 +79,7 @@ pub async fn database(
         given => Chain::of(origin, given, &stored),
     };
     let mut fold = Fold::of(origin, head.epoch, chain);
-    let walked = walk(db, &mut fold, (&head, more), (anchors, &keys), &mut progress).await;
+    let walked = walk(db, &mut fold, (&head, more), (anchors, &keys, &listed), &mut progress).await;
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken, head.size).await?),
@@ -105,10 +107,12 @@ pub async fn database(
     })
 }
 
-/// The newest head, in tables that are ours.
-async fn found(db: &mut PgConnection) -> Result<Head, Stop> {
+/// The newest head, in tables that are ours, and the archives that were listed before it: one that is recorded afterwards
+/// is told of past that head.
+async fn found(db: &mut PgConnection) -> Result<(Head, Vec<Archived>), Stop> {
     expect_shape(db).await?;
-    newest(db).await
+    let listed = archive::archived(&mut *db).await.of("archive")?;
+    Ok((newest(db).await?, listed))
 }
 
 /// The first entry that is in the database.
@@ -150,7 +154,7 @@ async fn walk(
     db: &mut PgConnection,
     fold: &mut Fold,
     (head, more): (&Head, impl Future<Output = Vec<PgConnection>>),
-    (anchors, keys): (&Anchors, &[(Uuid, Verifier)]),
+    (anchors, keys, listed): (&Anchors, &[(Uuid, Verifier)], &[Archived]),
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
     let (archived, mut beyond) = (first_entry(db, head).await?, Vec::new());
@@ -161,7 +165,6 @@ async fn walk(
             _ => beyond.push(note.clone()),
         }
     }
-    let listed = archive::archived(&mut *db).await.of("archive")?;
     let succession = archive::succession(&mut *db, archived).await.of("succession")?;
     let mut bodies: BTreeMap<u64, Vec<u8>> = succession.into_iter().collect();
     bodies.extend(anchors.archived.leaves.clone());
@@ -191,7 +194,7 @@ async fn walk(
     }
     fold.finish()?;
     let relisted = archive::archived(&mut *db).await.of("archive")?;
-    expect_archived(archived, fold.heard().archives(), (&listed, &relisted), &anchors.archived)?;
+    expect_archived(archived, fold.heard().archives(), (listed, &relisted), &anchors.archived)?;
     look_beyond(db, fold, (head, keys), last_checkpoint, beyond).await?;
     expect_founding(db, &head.origin).await?;
     expect_no_more_tiles(db).await?;
