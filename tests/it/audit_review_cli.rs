@@ -126,6 +126,16 @@ async fn tail_follows_what_is_recorded_from_then_on() {
     log.append(decision(2, Verdict::Allow)).await.unwrap();
     log.append(decision(3, Verdict::Deny)).await.unwrap();
     assert!(next().await.contains("GET wiki/page-3"), "what is not asked for is left out");
+    // The database's owner puts an entry where the log will not come for ages.
+    let plant = "insert into entry
+                 select 9e18::bigint, recorded_at, leaf, happened_at, kind, broker, request, person, login, credential,
+                        verdict, target
+                   from entry where leaf_index = 0";
+    sqlx::raw_sql(plant).execute(&db.owner).await.unwrap();
+    for n in 4..6 {
+        log.append(decision(n, Verdict::Deny)).await.unwrap();
+        assert!(next().await.contains(&format!("GET wiki/page-{n}")), "nothing is passed over for it");
+    }
 }
 
 #[tokio::test]

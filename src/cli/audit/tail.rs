@@ -67,7 +67,10 @@ impl Tail {
             if reader.is_gone().await {
                 return Err(CliFault::ReaderGone);
             }
-            let rows = store::entry::following(&mut db, next, AT_ONCE).await.map_err(CliFault::could_not_look)?;
+            let size = store::head::newest(&mut db).await.map_err(CliFault::could_not_look)?.size;
+            let mut rows = store::entry::following(&mut db, next, AT_ONCE).await.map_err(CliFault::could_not_look)?;
+            // What lies beyond the head is none of the log's, and nothing may be passed over for it.
+            rows.retain(|(index, _)| *index < size);
             let mut losses = Losses::default();
             for (index, _) in &rows {
                 losses.missing.add_all(next..*index);
