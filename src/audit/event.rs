@@ -195,6 +195,10 @@ pub enum Event {
         /// it, and nothing that was published is given up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+        /// The verifier keys that are lost: whatever else stands beside ours is not the log's. None in entries of before
+        /// they were named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<Vec<String>>,
     },
     /// Checkpoints are signed with another key from here on, for which the retired one vouches.
     KeyRotated {

@@ -225,7 +225,7 @@ async fn is_accepted(
 }
 
 /// Whether one of our keys has signed more than `least` entries of the epoch that the database is in.
-async fn is_signed(
+pub(super) async fn is_signed(
     db: &mut PgConnection,
     position: &Position,
     least: u64,
@@ -272,7 +272,7 @@ pub async fn accept(db: &mut PgConnection, acceptance: &Acceptance<'_>) -> Resul
     let Err(fork) = compare(db, published, signers).await? else { return Err(AcceptFault::Nothing) };
     expect_whole(db, fork.size).await?;
     let position = Position::load(&mut *db).await.map_err(LogFault::from)?;
-    own_keys::expect_own_keys(db, position.tree.size(), signers).await?;
+    own_keys::expect_own_keys(db, &position, signers).await?;
     let epoch = fork.epoch.max(published.epoch) + 1;
     let event = Event::EpochBegan {
         epoch,
@@ -283,6 +283,7 @@ pub async fn accept(db: &mut PgConnection, acceptance: &Acceptance<'_>) -> Resul
         by: acceptance.by.to_owned(),
         why: acceptance.why.to_owned(),
         key: None,
+        lost: None,
     };
     let begun = beginning::write(&mut *db, position, signers, (epoch, event), (now, entropy)).await?;
     Ok(begun.sign(db, signers, now).await?)

@@ -15,9 +15,12 @@ use tokio::{
     sync::{oneshot, watch},
     time::timeout,
 };
+use uuid::Uuid;
 
 use super::{
-    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change, fork, own_keys,
+    ChangeFault, Draft, LogFault, Receipt, Tasks, Unrecorded, change,
+    checkpoint::Verifier,
+    fork, own_keys,
     position::Position,
     published::Published,
     queue::Answer,
@@ -124,7 +127,7 @@ impl Log {
         }
         let position = Position::load(&mut db).await?;
         fork::expect_own_epoch(&mut db, &position, &signers).await?;
-        own_keys::expect_own_keys(&mut db, position.tree.size(), &signers).await?;
+        own_keys::expect_own_keys(&mut db, &position, &signers).await?;
         if let Some(published) = published
             && let Err(fork) = fork::compare(&mut db, published, &signers).await?
         {
@@ -202,6 +205,11 @@ impl Log {
     /// The key that signs the checkpoints now, as its verifier key.
     pub fn verifier(&self) -> Option<String> {
         self.shared.signers.borrow().verifiers().next().map(ToString::to_string)
+    }
+
+    /// The keys of this log, as far as this process can sign with them: the rows they have, and what to check with.
+    pub fn keys(&self) -> Vec<(Uuid, Verifier)> {
+        self.shared.signers.borrow().keys().map(|key| (key.key(), key.verifier().clone())).collect()
     }
 
     /// Which broker writes here.

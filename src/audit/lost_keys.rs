@@ -60,6 +60,7 @@ pub async fn go_on(
         by: decided.by.to_owned(),
         why: decided.why.to_owned(),
         key: Some(signers.active().verifier().to_string()),
+        lost: Some(signers.strangers()),
     };
     beginning::write(db, position, signers, (epoch, event), (now, entropy)).await
 }

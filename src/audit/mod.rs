@@ -131,7 +131,7 @@ pub enum LogFault {
     /// A key stands among those of the log that is not this broker's.
     #[error(
         "the database has the key {0} among those that sign the log, with no private half that this broker's wrapping key \
-         opens, and no entry says that keys were lost. Find out who put it there; its row in the table `key` has to go"
+         opens, and no entry says that it was lost. Find out who put it there; its row in the table `key` has to go"
     )]
     Stranger(String),
     /// What is stored does not fold to its own root, or not to what was seen before.

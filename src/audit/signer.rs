@@ -64,9 +64,13 @@ impl Signers {
         Self { strangers, ..self }
     }
 
-    /// The first of them.
-    pub(super) fn stranger(&self) -> Option<&[u8]> {
-        self.strangers.first().map(Vec::as_slice)
+    /// These as verifier keys.
+    pub fn strangers(&self) -> Vec<String> {
+        let named = |public: &Vec<u8>| {
+            let verifier = public.as_slice().try_into().ok().and_then(|key| Verifier::new(self.origin(), key).ok());
+            verifier.map_or_else(|| format!("{} (hex)", hex::encode(public)), |verifier| verifier.to_string())
+        };
+        self.strangers.iter().map(named).collect()
     }
 
     /// The name of the log.

@@ -250,7 +250,17 @@ impl Story {
     fn began(self, epoch: u64, size: u64, published_size: u64) -> Self {
         let (root, published_root) = (hex::encode(self.edge.root()), hex::encode([LOST; 32]));
         let (by, why) = ("Ada".to_owned(), "lost".to_owned());
-        self.event(Event::EpochBegan { epoch, size, root, published_size, published_root, by, why, key: None })
+        self.event(Event::EpochBegan {
+            epoch,
+            size,
+            root,
+            published_size,
+            published_root,
+            by,
+            why,
+            key: None,
+            lost: None,
+        })
     }
 
     /// An epoch begins here with a key that nobody vouches for.
@@ -258,7 +268,7 @@ impl Story {
         let (root, size) = (hex::encode(self.edge.root()), self.edge.size());
         let (by, why, key) = ("Ada".to_owned(), "lost".to_owned(), Some(key(seed).verifier().to_string()));
         let published_root = root.clone();
-        self.event(Event::EpochBegan { epoch, size, root, published_size: 0, published_root, by, why, key })
+        self.event(Event::EpochBegan { epoch, size, root, published_size: 0, published_root, by, why, key, lost: None })
     }
 
     fn event(self, event: Event) -> Self {

@@ -199,6 +199,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             by: "ada".into(),
             why: "restored from a backup".into(),
             key: None,
+            lost: None,
         },
         Event::KeyRotated { retired: "log+1a2b3c4d+AQ".into(), active: "log+5e6f7a8b+AQ".into(), voucher: None },
         Event::Archived { from: 0, until: 7, file: "entry_2026_01.bundle".into(), sha256: root() },
@@ -245,11 +246,23 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             by: "ada".into(),
             why: "the wrapping key is lost".into(),
             key: Some("log+5e6f7a8b+AQ".into()),
+            lost: None,
         },
         Event::KeyRotated {
             retired: "log+1a2b3c4d+AQ".into(),
             active: "log+5e6f7a8b+AQ".into(),
             voucher: Some("c2lnbmVk".into()),
+        },
+        Event::EpochBegan {
+            epoch: 2,
+            size: 7,
+            root: root(),
+            published_size: 0,
+            published_root: root(),
+            by: "ada".into(),
+            why: "the wrapping key is lost".into(),
+            key: Some("log+5e6f7a8b+AQ".into()),
+            lost: Some(vec!["log+1a2b3c4d+AQ".into()]),
         },
     ]
 }

@@ -89,6 +89,18 @@ async fn a_key_beside_ours_stops_a_broker_and_an_entry_for_it_is_not_accepted() 
     let said = cli(&accept).await;
     assert!(said.code != 0 && said.err.contains(&format!("entry {forged}: it says that ")), "{said:?}");
     assert_eq!(store::head::newest(&db.owner).await.unwrap().epoch, 0);
+
+    // Nor does an entry help by which all keys before ours were lost: ours has not signed it.
+    keep_key(db, &thief, "retired").await;
+    let size = store::head::newest(&db.owner).await.unwrap().size;
+    let lost = Some(vec![thief.verifier().to_string()]);
+    let (root, by, why, key) = (String::new(), "Ada".to_owned(), "lost".to_owned(), Some(ours.to_string()));
+    let published_root = root.clone();
+    plant_event(db, Event::EpochBegan { epoch: 0, size, root, published_size: 0, published_root, by, why, key, lost })
+        .await;
+    let said = cli(&accept).await;
+    assert!(said.code != 0 && said.err.contains(&thief.verifier().to_string()), "{said:?}");
+    assert_eq!(store::head::newest(&db.owner).await.unwrap().epoch, 0);
 }
 
 fn thief() -> CheckpointSigner {

@@ -192,6 +192,7 @@ fn forged(published: &Published, size: u64) -> Vec<u8> {
         by: "nobody".into(),
         why: "".into(),
         key: None,
+        lost: None,
     };
     let entry = bailiwick::audit::Entry {
         broker: BrokerId::random(&SystemEntropy),

@@ -19,6 +19,7 @@ use bailiwick::{
 };
 use secrecy::ExposeSecret as _;
 use sqlx::Executor as _;
+use uuid::Uuid;
 
 use crate::{
     fork::set_back,
@@ -26,7 +27,7 @@ use crate::{
         Site,
         audit::{entries, kinds},
         database,
-        ledger::{Said, cli},
+        ledger::{Said, cli, keep_key, tamper},
     },
 };
 
@@ -116,6 +117,45 @@ async fn keys_that_are_lost_before_the_first_entry_shut_nobody_out() {
     let new = house.keys().await.pop().unwrap();
     let verified = house.verify(&[&new], None).await;
     assert!(verified.code == 0 && verified.out.contains("decided by Ada: no volume"), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_loss_nothing_stands_beside_our_keys_but_those_that_were_lost() {
+    let house = House::lived(false).await;
+    let old = house.signer().await;
+    std::fs::remove_file(house.at("wrapping.key")).unwrap();
+    let said = house.types(&["key", "init", "--lost", "--by", "Ada", "--why", "the safe burnt"]).await;
+    assert!(said.code == 0 && said.err.contains(&old.verifier().to_string()), "what is given up is named: {said:?}");
+    house.start().await.unwrap().stop().await;
+
+    let (db, ours) = (&house.site.database, house.keys().await.pop().unwrap());
+    let thief = CheckpointSigner::from_seed(ours.name(), Uuid::from_u128(8), &[8; 32]).unwrap();
+    keep_key(db, &thief, "retired").await;
+    let stranger = async || {
+        let refused = house.start().await.err().expect("a key is there that was never the log's");
+        let StartFault::Log(LogFault::Stranger(named)) = &refused else { panic!("{refused}") };
+        assert_eq!(*named, thief.verifier().to_string());
+    };
+    stranger().await;
+    // That it was lost stands in the tables, and not in the tree.
+    let mut entry = entries(&db.pool).await.pop().unwrap();
+    let size = entries(&db.pool).await.len() as u64 - 1;
+    entry.event = Event::EpochBegan {
+        epoch: 1,
+        size,
+        root: String::new(),
+        published_size: 0,
+        published_root: String::new(),
+        by: "Ada".into(),
+        why: "more was lost".into(),
+        key: Some(ours.to_string()),
+        lost: Some(vec![old.verifier().to_string(), thief.verifier().to_string()]),
+    };
+    let leaf = hex::encode(entry.leaf().unwrap());
+    tamper(db, &format!("insert into succession (leaf_index, leaf) values ({size}, '\\x{leaf}')")).await;
+    stranger().await;
+    tamper(db, &format!("update entry set kind = 'epoch-began', leaf = '\\x{leaf}' where leaf_index = {size}")).await;
+    stranger().await;
 }
 
 /// A broker's installation with a past.

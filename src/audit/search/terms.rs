@@ -341,9 +341,9 @@ pub(super) fn event_texts(event: &Event, left: &mut usize, take: &mut impl FnMut
         Event::StreamClosed { stream, cause } => all(&[&stream.to_string(), cause]),
         Event::PolicyLoaded { policy, .. } => all(&[&policy.entities, &policy.policies, &policy.schema]),
         Event::PolicyRejected { errors } => errors.iter().for_each(|error| all(&[error])),
-        Event::EpochBegan { why, key, .. } => {
+        Event::EpochBegan { why, key, lost, .. } => {
             all(&[why]);
-            key.iter().for_each(|key| all(&[key]));
+            key.iter().chain(lost.iter().flatten()).for_each(|key| all(&[key]));
         }
         Event::KeyRotated { retired, active, .. } => all(&[retired, active]),
         Event::Archived { file, sha256, .. } => all(&[file, sha256]),

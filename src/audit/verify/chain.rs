@@ -255,6 +255,7 @@ mod tests {
     }
 
     fn confirm(chain: &mut Chain, seed: u8, epoch: u64, size: u64) -> bool {
+            lost: None,
         let stated = chain.open(&key(seed).sign(epoch, size, [size as u8; 32])).unwrap();
         chain.confirm(&stated)
     }

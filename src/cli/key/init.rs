@@ -127,6 +127,9 @@ async fn replace_lost(settings: &Settings, pool: &PgPool, decided: Decided<'_>) 
         decided.by,
         decided.why
     ));
+    for key in signers.strangers() {
+        output::remark(format_args!("lost, and named there: {key}"));
+    }
     output::remark(
         "Every certificate and token from before is void. Nobody vouches for the key below: hand it to auditors and \
          witnesses yourself. Whoever checks the whole log gives the old key and this one.",

@@ -71,8 +71,9 @@ fn facts_of(event: &Event) -> Vec<Fact> {
             plain("Last", until.to_string()),
         ],
         Event::Gap { from, until, .. } => vec![plain("First", from.to_string()), plain("Last", until.to_string())],
-        Event::EpochBegan { root, key: Some(key), .. } => {
-            vec![code("Root", root.clone()), code("Signs from here", key.clone())]
+        Event::EpochBegan { root, key: Some(key), lost, .. } => {
+            let lost = lost.iter().flatten().map(|key| code("Lost", key.clone()));
+            [code("Root", root.clone()), code("Signs from here", key.clone())].into_iter().chain(lost).collect()
         }
         Event::EpochBegan { root, published_size, published_root, .. } => vec![
             code("Root", root.clone()),

@@ -250,6 +250,7 @@ pub const KINDS: &[Kind] = &[
             field("by", Text, "who accepted it", "unmapped.by"),
             field("why", Text, "why", "comment"),
             field("key", Text, "the verifier key that signs from here on, when those before it are lost", "entity.uid"),
+            field("lost", Texts, "the verifier keys that are lost", "unmapped.lost"),
         ],
     },
     Kind {
