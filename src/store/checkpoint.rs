@@ -101,6 +101,37 @@ pub async fn past(
     rows.into_iter().map(read).collect()
 }
 
+/// The first checkpoint that covers the leaf `index`; of those by one of `keys`, if any are named.
+pub async fn covering(
+    db: impl PgExecutor<'_>,
+    index: u64,
+    keys: Option<&[Uuid]>,
+) -> Result<Option<Checkpoint>, StoreFault> {
+    let row: Option<Row> = sqlx::query_as(
+        "with recursive known (epoch) as (
+                   select min(epoch) from checkpoint
+                    union all
+                   select (select min(c.epoch) from checkpoint c where c.epoch > k.epoch) from known k where k.epoch is not null)
+         select c.epoch, c.size, c.key, c.root, c.note, c.signed_at
+           from known k
+                cross join lateral (
+                    select *
+                      from checkpoint f
+                     where f.epoch = k.epoch
+                       and f.size > $1
+                       and ($2::uuid[] is null or f.key = any ($2))
+                     order by f.size
+                     limit 1) c
+          order by c.size, c.epoch
+          limit 1",
+    )
+    .bind(stored(index))
+    .bind(keys)
+    .fetch_optional(db)
+    .await?;
+    row.map(read).transpose()
+}
+
 /// Whether there is one of no entries.
 pub async fn any_of_nothing(db: impl PgExecutor<'_>) -> Result<bool, StoreFault> {
     Ok(sqlx::query_scalar("select exists (select from checkpoint where size <= 0)").fetch_one(db).await?)

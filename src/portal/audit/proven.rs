@@ -1,5 +1,5 @@
 //! How an entry is proven: the first signed checkpoint that covers it, the key that signed it, and the hashes that lead
-//! from the shown bytes to its root. INVARIANT: nothing is called proven here that was not checked here, from the bytes
+//! from the shown bytes to its root. The keys are those that the running log has, not those in the database. INVARIANT: nothing is called proven here that was not checked here, from the bytes
 //! that are shown. Whoever does not trust this page verifies the same with their own tools.
 
 use sqlx::PgConnection;
@@ -17,28 +17,33 @@ use crate::{
     },
     model::Timestamp,
     portal::{PortalFault, page::ProofWords, words},
-    store::{
-        checkpoint::{self, Checkpoint},
-        key::{self, KeyPurpose},
-    },
+    store::checkpoint::{self, Checkpoint},
 };
 
 /// An entry's proof, as far as there is one.
 pub struct Proven {
     leaf: Hash,
     index: u64,
-    /// The first checkpoint that covers it.
+    /// The first checkpoint by a key of ours that covers it, or by any other.
     pub checkpoint: Option<Checkpoint>,
     /// From its sibling up to the root's child; none: the stored hashes do not make one.
     pub path: Option<Vec<Hash>>,
     signed_by: Option<String>,
 }
 
-/// Looks for the proof of the leaf at `index`.
-pub async fn prove(db: &mut PgConnection, origin: &str, index: u64, leaf: &[u8]) -> Result<Proven, PortalFault> {
+/// Looks for the proof of the leaf at `index`, under one of the log's own `keys`: what the database calls one counts for nothing.
+pub async fn prove(
+    db: &mut PgConnection,
+    keys: &[(Uuid, Verifier)],
+    index: u64,
+    leaf: &[u8],
+) -> Result<Proven, PortalFault> {
     let leaf = leaf_hash(leaf);
-    let covering = checkpoint::past(&mut *db, (index, Uuid::max()), 1).await?;
-    let checkpoint = covering.into_iter().next();
+    let rows: Vec<Uuid> = keys.iter().map(|(row, _)| *row).collect();
+    let checkpoint = match checkpoint::covering(&mut *db, index, Some(&rows)).await? {
+        None => checkpoint::covering(&mut *db, index, None).await?,
+        ours => ours,
+    };
     let Some(sealed) = &checkpoint else {
         return Ok(Proven { leaf, index, checkpoint, path: None, signed_by: None });
     };
@@ -47,13 +52,10 @@ pub async fn prove(db: &mut PgConnection, origin: &str, index: u64, leaf: &[u8])
         Err(ProofFault::Store(fault)) => return Err(fault.into()),
         Err(_) => None,
     };
-    let publics = key::publics(db, KeyPurpose::Checkpoint).await?;
-    let mut verifiers =
-        publics.iter().filter_map(|public| Verifier::new(origin, public.as_slice().try_into().ok()?).ok());
     let states = |verifier: &Verifier| {
         verifier.open(&sealed.note).is_ok_and(|said| said.size == sealed.size && said.root.as_slice() == sealed.root)
     };
-    let signed_by = verifiers.find(states).map(|verifier| verifier.to_string());
+    let signed_by = keys.iter().map(|(_, key)| key).find(|key| states(key)).map(ToString::to_string);
     Ok(Proven { leaf, index, checkpoint, path, signed_by })
 }
 

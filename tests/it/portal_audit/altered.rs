@@ -5,13 +5,21 @@ use bailiwick::{
     audit::{
         Event,
         bundle::{Kept, check},
+        checkpoint::CheckpointSigner,
+        proof,
     },
     model::Verdict,
+    store::{checkpoint, head},
 };
 use http::StatusCode;
+use uuid::Uuid;
 
 use super::{SCOPED, all, asked, keep, listed, recorded};
-use crate::support::{database, eventually, ledger::tamper, portal::TestPortal};
+use crate::support::{
+    database, eventually,
+    ledger::{keep_key, tamper},
+    portal::TestPortal,
+};
 
 #[tokio::test]
 async fn rules_that_were_not_in_force_are_not_shown_and_are_in_no_evidence() {
@@ -41,6 +49,32 @@ async fn rules_that_were_not_in_force_are_not_shown_and_are_in_no_evidence() {
     assert!(!bundle.text.contains("forged") && !bundle.text.contains("\"kind\":\"policies\""), "{}", bundle.text);
     let kept = Kept { keys: Vec::new(), checkpoints: Vec::new() };
     check(&mut bundle.text.as_bytes(), &kept).unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_put_into_the_database_proves_no_entry() {
+    let db = database().await;
+    let portal = TestPortal::open(&db).await;
+    let (admin, _) = portal.signed_in("grace", &["admins"]).await;
+    portal.get("/sessions", &admin).await;
+    let mut reading = db.owner.acquire().await.unwrap();
+    let (head, root) = (head::newest(&mut *reading).await.unwrap(), proof::root(&mut reading, 1).await.unwrap());
+    let thief = CheckpointSigner::from_seed(&head.origin, Uuid::from_u128(8), &[8; 32]).unwrap();
+    keep_key(&db, &thief, "retired").await;
+    let (note, root) = (thief.sign(0, 1, root), root.to_vec());
+    let signed_at = head.recorded_at;
+    let row = checkpoint::Checkpoint { epoch: 0, size: 1, key: thief.key(), root, note, signed_at };
+    tamper(&db, "delete from checkpoint").await;
+    checkpoint::insert(&db.owner, &row).await.unwrap();
+
+    // Beside those that the broker signs meanwhile.
+    let page = eventually(async || {
+        let page = portal.get("/audit/entries/0", &admin).await;
+        Some(page).filter(|page| page.text.contains(">proven</span>"))
+    })
+    .await;
+    assert!(!page.text.contains(&thief.verifier().to_string()), "{}", page.text);
+    assert!(portal.log.keys().iter().any(|(_, key)| page.text.contains(&key.to_string())), "{}", page.text);
 }
 
 #[tokio::test]
