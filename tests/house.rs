@@ -55,6 +55,11 @@ fn only_the_config_room_reads_the_environment() {
 }
 
 #[test]
+fn only_the_store_begins_a_transaction_on_a_pool() {
+    uphold(&["src"], "rs", beginning);
+}
+
+#[test]
 fn every_room_is_in_the_order() {
     let rooms = files(Path::new("src"), "rs").into_iter().filter_map(|path| module_of(&path).into_iter().next());
     for room in rooms {
@@ -177,6 +182,16 @@ fn environment(path: &Path, source: &str) -> Vec<Breach> {
     };
     let found = (0..words.len()).filter(reads);
     found.map(|at| format!("{}:{}: reads the environment", path.display(), words[at].line)).collect()
+}
+
+/// Why it must not be begun elsewhere, `store::begin` says.
+fn beginning(path: &Path, source: &str) -> Vec<Breach> {
+    if path.starts_with("src/store") {
+        return Vec::new();
+    }
+    let words = without_tests(&words(source));
+    let found = (0..words.len()).filter(|at| is(&words, *at, &["pool", ".", "begin"]));
+    found.map(|at| format!("{}:{}: begins a transaction on a pool", path.display(), words[at].line)).collect()
 }
 
 /// The modules that are tests from their first line.
@@ -320,4 +335,11 @@ fn reading_the_environment_elsewhere_is_found() {
     assert_breaks(environment, "src/cli/x.rs", "std::env::var(\"HOME\")", "reads the environment");
     assert_keeps(environment, "src/config/x.rs", "std::env::var(\"HOME\")");
     assert_keeps(environment, "src/cli/x.rs", "env!(\"CARGO_PKG_VERSION\")");
+}
+
+#[test]
+fn a_transaction_that_is_begun_past_the_store_is_found() {
+    assert_breaks(beginning, "src/audit/x.rs", "shared.pool.begin().await?", "begins a transaction");
+    assert_keeps(beginning, "src/audit/x.rs", "store::begin(&shared.pool).await?");
+    assert_keeps(beginning, "src/store/mod.rs", "pool.begin().await");
 }

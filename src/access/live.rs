@@ -23,7 +23,7 @@ use crate::{
     config::Policy as Settings,
     model::{Clock, PolicyVersion, Timestamp},
     store::{
-        StoreFault,
+        self, StoreFault,
         policy_text::{TextKind, keep_policy_text},
     },
 };
@@ -161,7 +161,7 @@ impl Live {
 
     async fn keep(&self, texts: &Texts) -> Result<(), StoreFault> {
         let now = self.0.clock.now();
-        let mut transaction = self.0.pool.begin().await?;
+        let mut transaction = store::begin(&self.0.pool).await?;
         let kinds = [
             (TextKind::Policies, &texts.policies),
             (TextKind::Entities, &texts.entities),

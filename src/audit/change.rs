@@ -14,7 +14,7 @@ use super::{
     shared::Shared,
     unstamped::Unstamped,
 };
-use crate::store::{StoreFault, entry, entry::Batch, head};
+use crate::store::{self, StoreFault, entry, entry::Batch, head};
 
 /// See [`super::Log::append_within`].
 pub(super) async fn append_within<T: Send>(
@@ -43,8 +43,8 @@ pub(super) async fn append_within<T: Send>(
 }
 
 async fn begin(shared: &Shared) -> Result<Transaction<'static, Postgres>, ChangeFault> {
-    match timeout(shared.limits.wait, shared.pool.begin()).await {
-        Ok(begun) => Ok(begun.map_err(StoreFault::from)?),
+    match timeout(shared.limits.wait, store::begin(&shared.pool)).await {
+        Ok(begun) => Ok(begun?),
         Err(_) => Err(Unrecorded::TimedOut.into()),
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{Asker, ChangeFault, Draft, Entry, Event, change::append_within, shared::Shared};
 use crate::{
     model::{BrokerId, Timestamp},
-    store::{StoreFault, broker, broker::BrokerRow, entry::open_decisions},
+    store::{self, StoreFault, broker, broker::BrokerRow, entry::open_decisions},
 };
 
 /// Says that this broker lives, and clears up after those that do not. Runs until it is dropped.
@@ -72,7 +72,7 @@ async fn clear_up_after(shared: &Arc<Shared>, of: BrokerId, seen_at: Timestamp) 
 
 /// Whether there is nothing to close; then that is noted.
 async fn is_clean(shared: &Shared, of: BrokerId, seen_at: Timestamp, now: Timestamp) -> Result<bool, StoreFault> {
-    let mut transaction = shared.pool.begin().await?;
+    let mut transaction = store::begin(&shared.pool).await?;
     let Some(open_from) = broker::lock_silent(&mut *transaction, of, seen_at).await? else { return Ok(true) };
     if !open_decisions(&mut *transaction, of, open_from, 1).await?.is_empty() {
         return Ok(false);

@@ -12,7 +12,7 @@ use crate::{
     audit::{ChangeFault, Draft, Event, Log},
     model::{Clock, LoginId, Timestamp},
     store::{
-        StoreFault, login,
+        self, StoreFault, login,
         maintenance::{self, Fleeting},
         revocation::{self, RevokedKind},
         session,
@@ -55,7 +55,7 @@ impl Maintenance {
     /// Clears up once. None: another broker is at it.
     pub async fn round(&self) -> Result<Option<Cleared>, IdentityFault> {
         // Held while the round lasts, and gone with the connection if this broker dies. Nothing is changed under it.
-        let mut lock = self.pool.begin().await.map_err(StoreFault::from)?;
+        let mut lock = store::begin(&self.pool).await?;
         if !maintenance::try_lock(&mut *lock).await? {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use std::{str::FromStr as _, time::Duration};
 
 use secrecy::ExposeSecret as _;
 use sqlx::{
-    ConnectOptions as _, PgPool,
+    ConnectOptions as _, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -130,6 +130,15 @@ fn natural(column: i64) -> Result<u64, StoreFault> {
 /// A count or place, to be bound.
 fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Begins a transaction. May be given up at any moment: the driver gives back a connection on which BEGIN was sent and not answered as
+/// if nothing had been begun, and what the next one writes over it would be acknowledged and never committed. So a
+/// beginning is waited for in a task of its own, which undoes it where nobody wants it any more.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreFault> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    Ok(begun.map_err(|_| sqlx::Error::WorkerCrashed)??)
 }
 
 /// Connects for serving, and refuses a role that could change or remove what was recorded.

@@ -1,6 +1,6 @@
 //! What the store promises before any noun: which accounts may serve, what is pending, how sessions are set up.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bailiwick::{
     config::{Database, DatabaseUrl},
@@ -130,4 +130,33 @@ async fn no_statement_and_no_lock_waits_for_ever() {
 async fn a_password_in_a_bad_url_is_not_repeated() {
     let fault = store::connect(&settings("postgres://me:hunter2@[bad/x")).await.unwrap_err();
     assert!(!format!("{fault} {fault:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_beginning_that_is_given_up_leaves_nothing_begun_on_a_connection() {
+    let db = database().await;
+    execute(&db.owner, "create table written (n bigint); grant insert on written to bailiwick_broker").await;
+    // One connection, so that whoever comes next has the one of whoever gave up.
+    let pool = store::connect_with(
+        &DatabaseUrl::Plain(db.broker_url.clone()),
+        &Database { connections: 1, ..settings(&db.broker_url) },
+    )
+    .await
+    .unwrap();
+    for polls in 1..20 {
+        given_up_after(polls, store::begin(&pool)).await;
+        sqlx::query("insert into written values ($1)").bind(polls).execute(&pool).await.unwrap();
+        let (there,): (i64,) = sqlx::query_as("select count(*) from written").fetch_one(&db.owner).await.unwrap();
+        assert_eq!(there, polls, "what was acknowledged is committed");
+    }
+}
+
+/// Waits for so many steps of `work`, and then for no more.
+async fn given_up_after<T>(polls: i64, work: impl Future<Output = T>) {
+    let (mut work, mut left) = (pin!(work), polls);
+    poll_fn(|context| {
+        left -= 1;
+        if work.as_mut().poll(context).is_ready() || left <= 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
@@ -15,7 +15,7 @@ use crate::{
     audit::shared::Shared,
     model::Timestamp,
     store::{
-        StoreFault, entry,
+        self, StoreFault, entry,
         search::{self, NewBlock},
     },
 };
@@ -33,12 +33,15 @@ pub enum Turn {
 
 /// Indexes up to `most` of the complete blocks that come next, in one transaction.
 pub async fn take_turn(db: &mut PgConnection, most: u64) -> Result<Turn, StoreFault> {
-    take_turn_knowing(&Lately::default(), db, most).await
+    take_turn_knowing(&Lately::default(), db.begin().await?, most).await
 }
 
 /// The same, reading only those leaves that were not kept `lately`.
-async fn take_turn_knowing(lately: &Lately, db: &mut PgConnection, most: u64) -> Result<Turn, StoreFault> {
-    let mut transaction = db.begin().await?;
+async fn take_turn_knowing(
+    lately: &Lately,
+    mut transaction: Transaction<'_, Postgres>,
+    most: u64,
+) -> Result<Turn, StoreFault> {
     if !search::take_turn(&mut *transaction).await? {
         return Ok(Turn::Taken);
     }
@@ -117,8 +120,7 @@ pub(in crate::audit) async fn follow(shared: Arc<Shared>) {
 }
 
 async fn turn(shared: &Shared) -> Result<Turn, StoreFault> {
-    let mut db = shared.pool.acquire().await?;
-    take_turn_knowing(&shared.lately, &mut db, AT_ONCE).await
+    take_turn_knowing(&shared.lately, store::begin(&shared.pool).await?, AT_ONCE).await
 }
 
 /// Few, so that a turn is a short transaction.

@@ -27,7 +27,7 @@ use crate::{
     },
     model::{Clock as _, Entropy, SystemClock, SystemEntropy},
     store::{
-        head,
+        self, head,
         key::{self, KeyPurpose},
     },
 };
@@ -61,7 +61,7 @@ impl Init {
 
 /// The first keys of a broker; or nothing, if they are there.
 async fn make(settings: &Settings, pool: &PgPool) -> Result<Ending, CliFault> {
-    let mut change = pool.begin().await.map_err(CliFault::failed)?;
+    let mut change = store::begin(pool).await.map_err(CliFault::failed)?;
     let path = settings.keys.wrapping_key_file.path();
     let are_keys_there = key::any(&mut *change).await.map_err(CliFault::could_not_look)?;
     if are_keys_there && !path.exists() {
@@ -94,7 +94,7 @@ async fn replace_lost(settings: &Settings, pool: &PgPool, decided: Decided<'_>) 
     make_wrapping_file(settings)?;
     let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
     let (now, entropy) = (SystemClock.now(), SystemEntropy);
-    let mut change = pool.begin().await.map_err(CliFault::failed)?;
+    let mut change = store::begin(pool).await.map_err(CliFault::failed)?;
     let inventory = match keys::show(&mut change, &wrapping).await {
         Ok(inventory) => {
             let signers = signers(settings, pool, &wrapping, now).await.map_err(CliFault::could_not_look)?;
