@@ -77,6 +77,11 @@ impl Collector for Readings {
             ("log_up", "Whether the audit log takes entries", i64::from(self.log.alive())),
             ("log_waiting", "Entries that wait to be recorded", whole(health.waiting)),
             ("log_gaps", "Times that the audit log could not take entries: alarm above 0", whole(health.gaps)),
+            (
+                "log_unreadable",
+                "Entries that readers found missing or changed since the start: alarm above 0",
+                whole(health.unreadable),
+            ),
             ("log_size", "Entries in the audit log", whole(health.size)),
             ("log_epoch", "How often the log's past was cut and that accepted", whole(health.epoch)),
             (

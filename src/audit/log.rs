@@ -24,6 +24,7 @@ use super::{
     position::Position,
     published::Published,
     queue::Answer,
+    search::Losses,
     shared::{AWAY, FULL, Shared, UNFIT},
     signer::{Signed, Signers},
 };
@@ -80,6 +81,8 @@ pub struct Health {
     pub lost: u64,
     /// How many gaps that makes: each has, or will have, an entry that tells of it.
     pub gaps: u64,
+    /// How many entries its readers found missing or changed since the start, at least.
+    pub unreadable: u64,
     /// How many entries the log has, as far as this broker knows.
     pub size: u64,
     /// How many of them the newest checkpoint of this broker covers.
@@ -187,6 +190,14 @@ impl Log {
         self.shared.note(draft);
     }
 
+    /// A reader came upon entries that must be there, and are gone or changed: an alarm from now on.
+    pub fn came_upon(&self, losses: &Losses) {
+        if !losses.is_empty() {
+            tracing::error!(losses = ?losses.sentences(), "the audit log cannot be read whole");
+            self.shared.sighted.add(losses);
+        }
+    }
+
     /// Signs with other keys from now on; the newest head at once.
     pub fn sign_with(&self, signers: Signers) {
         self.shared.signers.send_replace(Arc::new(signers));
@@ -225,6 +236,7 @@ impl Log {
             waiting: self.shared.queue.len(),
             lost,
             gaps,
+            unreadable: self.shared.sighted.count(),
             size: self.shared.head.borrow().size,
             epoch: self.shared.head.borrow().epoch,
             signed: self.shared.signed.load(Ordering::Relaxed),

@@ -31,6 +31,7 @@ mod receipt;
 pub mod refusals;
 pub mod search;
 mod shared;
+mod sighted;
 mod signer;
 pub mod storage;
 mod sweep;

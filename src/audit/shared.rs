@@ -18,6 +18,7 @@ use super::{
     position::Position,
     queue::{Open, Queue, Queued},
     search::Lately,
+    sighted::Sighted,
     signer::{Signed, Signers},
     tree::Hash,
     unstamped::{Opened, Unstamped},
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) lately: Lately,
     salts: std::sync::Mutex<Vec<Salt>>,
     pub(super) gap: Gap,
+    /// Entries that readers found missing or changed.
+    pub(super) sighted: Sighted,
     /// Held while a batch is built on the position and committed, by this process alone.
     pub(super) position: Mutex<Position>,
     pub(super) state: watch::Sender<State>,
@@ -84,6 +87,7 @@ impl Shared {
             lately: Lately::default(),
             salts: std::sync::Mutex::default(),
             gap: Gap::default(),
+            sighted: Sighted::default(),
             head: watch::channel(position.acknowledged()).0,
             position: Mutex::new(position),
             state: watch::channel(State::Up).0,

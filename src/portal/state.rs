@@ -123,6 +123,14 @@ impl PortalState {
             "The newest rules have a mistake and were not taken; the last good ones stay in force.".to_owned()
         });
         let mut alarms = self.shipping.alarms();
+        let unreadable = self.log.health().unreadable;
+        // It speaks of entries that not everybody who reads the log may read.
+        if unreadable > 0 && self.gate.reader(permit).may_see_totals() {
+            alarms.push(format!(
+                "Entries of the audit log that are missing or not what was recorded, of those that readers came upon since \
+                 this broker started: {unreadable}. Run bailiwick audit verify"
+            ));
+        }
         if !alarms.is_empty() && !self.would_allow(permit, Action::Portal(PortalAction::ReadAudit { search: None })) {
             alarms.clear();
         }

@@ -21,8 +21,9 @@ use super::{
 use crate::{
     access::{Permit, Reader},
     audit::{
+        Log,
         entry::{Entry, Event},
-        search::{Search, archived_before},
+        search::{Losses, Lost, Search, archived_before},
     },
     model::{Action, Caller, PortalAction, RequestId},
     portal::{
@@ -57,7 +58,7 @@ pub async fn entry(
         None => None,
     };
     let proven = proven::prove(&mut db, &portal.log.keys(), shown.index, &shown.leaf).await?;
-    let kin = kin(&mut db, &reader, &shown).await?;
+    let kin = kin(&mut db, (&reader, &portal.log), &shown).await?;
     let (earlier, later) = reading::neighbours(&mut db, &reader, shown.index).await?;
     let links = Links::default();
     let address = |index: u64| format!("/audit/entries/{index}");
@@ -130,6 +131,9 @@ pub async fn open(
     let found = entries::following(&mut *db, index, 1).await?.into_iter().find(|(found, _)| *found == index);
     let Some((_, leaf)) = found else {
         let (status, fault) = gone(&mut db, index).await?;
+        if matches!(fault, PortalFault::Missing(_)) {
+            portal.log.came_upon(&Losses { missing: Lost::one(index), ..Losses::default() });
+        }
         permit.spend().2.answered(status);
         return Err(fault);
     };
@@ -152,11 +156,11 @@ async fn gone(db: &mut PgConnection, index: u64) -> Result<(u16, PortalFault), S
 }
 
 /// What belongs to the same request, or to the same stream, newest first.
-pub async fn kin(db: &mut PgConnection, reader: &Reader, shown: &Shown) -> Result<Reading, StoreFault> {
+pub async fn kin(db: &mut PgConnection, readers: (&Reader, &Log), shown: &Shown) -> Result<Reading, StoreFault> {
     let request = shown.entry.as_ref().and_then(|entry| entry.request);
     let Some(request) = request else { return Ok(Reading::default()) };
     let search = Search { request: Some(request), ..Search::default() };
-    reading::newest(db, reader, &search, None, MOST_KIN).await
+    reading::newest(db, readers, &search, None, MOST_KIN).await
 }
 
 /// Oldest first, as they happened; none when this is the only one.

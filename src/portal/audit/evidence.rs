@@ -43,7 +43,7 @@ pub async fn evidence(
     let ask = |index: u64| PortalAction::ExportAudit { search: format!("entry={index}"), format: FORMAT.to_owned() };
     let opened = open(&portal, &caller, visit.request, (&session, &leaf), ask).await?;
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
-    let kin = kin(&mut db, &opened.reader, &opened.shown).await?;
+    let kin = kin(&mut db, (&opened.reader, &portal.log), &opened.shown).await?;
     let index = opened.shown.index;
     let file = match written(&mut db, &opened.shown, &kin.entries).await {
         Ok(file) => file,

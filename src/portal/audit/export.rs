@@ -173,9 +173,7 @@ impl Errand {
 
     async fn record(&self, export: Export, (search, format): (Search, Format), name: &str) -> Result<(), PortalFault> {
         let mut db = self.portal.pool.acquire().await.map_err(StoreFault::from)?;
-        if !export.losses().is_empty() {
-            tracing::error!(losses = ?export.losses().sentences(), "the audit log cannot be read whole");
-        }
+        self.portal.log.came_upon(export.losses());
         let mut manifest = export.manifest(&mut db, name).await?;
         if !self.reader.may_see_totals() {
             (manifest.archived, manifest.missing, manifest.damaged) = (None, None, None);

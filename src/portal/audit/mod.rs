@@ -47,7 +47,7 @@ use super::{
 use crate::{
     access::{Door, Permit, Reader},
     audit::{
-        Event,
+        Event, Log,
         search::{self, Activity, Search},
     },
     model::{PersonId, PortalAction, RequestId, Timestamp},
@@ -72,7 +72,7 @@ pub async fn page(
     let permit = portal.ask_on_the_way(&caller, visit.request, action, (&session, &address)).await?;
     let reader = portal.gate.reader(&permit);
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
-    let view = View::of(&mut db, &reader, &asked).await?;
+    let view = View::of(&mut db, (&reader, &portal.log), &asked).await?;
     let now = portal.clock.now();
     let links = asked.links();
     let sealed = checkpoint::newest(&mut *db).await?;
@@ -109,13 +109,13 @@ struct View {
 }
 
 impl View {
-    async fn of(db: &mut PgConnection, reader: &Reader, asked: &Asked) -> Result<Self, PortalFault> {
+    async fn of(db: &mut PgConnection, (reader, log): (&Reader, &Log), asked: &Asked) -> Result<Self, PortalFault> {
         // Counts speak of entries that were never shown, so only those see them who may.
         let counted = Counted::for_reader(reader);
         let Ok(search) = &asked.search else {
             return Ok(Self { reading: Reading::default(), activity: None, counted });
         };
-        let reading = reading::newest(&mut *db, reader, search, asked.before, PAGE).await?;
+        let reading = reading::newest(&mut *db, (reader, log), search, asked.before, PAGE).await?;
         let activity = match counted {
             Counted::All => search::activity(db, search, BARS).await?,
             Counted::Shown => {

@@ -2,7 +2,7 @@
 //! only when the sink has taken them. INVARIANT: the cursor never passes an entry that was neither taken nor recorded in
 //! the log as left out. Whoever dies between the two leaves duplicates behind, never a gap.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio::time::{sleep, timeout};
@@ -13,7 +13,10 @@ use super::{
     sink::{Sink, SinkFault},
 };
 use crate::{
-    audit::{ChangeFault, Draft, Event, Log},
+    audit::{
+        ChangeFault, Draft, Event, Log,
+        search::{Losses, archived_before},
+    },
     config::{Begin, Collector, OnReject},
     model::{BrokerId, Clock, Entropy},
     store::{
@@ -193,6 +196,7 @@ impl Work {
             stand.epochs = collector::epochs(&self.pool).await?;
         }
         if first > stand.next {
+            self.look_for(stand.next..first).await?;
             return self.leave_out(stand, first, "not in the database any more").await;
         }
         let (batch, until) = self.batch(stand, &rows);
@@ -214,6 +218,16 @@ impl Work {
             }
             Err(SinkFault::Rejected(why)) => self.reject(stand, &rows, until, &why).await,
         }
+    }
+
+    /// Entries that are gone are an alarm, unless the log says that they were archived.
+    async fn look_for(&self, gone: Range<u64>) -> Result<(), StoreFault> {
+        let mut db = self.pool.acquire().await?;
+        let archived = archived_before(&mut db).await?;
+        let mut losses = Losses::default();
+        losses.missing.add_all(gone.start.max(archived)..gone.end);
+        self.log.came_upon(&losses);
+        Ok(())
     }
 
     /// The events of the entries that follow each other without a gap, up to a size; and where they end.

@@ -22,13 +22,17 @@ use super::all;
 use crate::{
     fork::set_back,
     proxy::wire::{exchange, status},
-    support::{TestDb, audit::ORIGIN, database, eventually, plain::write_configuration, rows, witness::TestWitness},
+    support::{
+        TestDb, audit::ORIGIN, database, eventually, ledger::tamper, plain::write_configuration, rows,
+        witness::TestWitness,
+    },
 };
 
 /// Everybody has a page, and Grace may read the log.
 const RULES: &str = r#"
 @id("home") permit (principal, action == Action::"home", resource);
-@id("log") permit (principal == User::"corp/grace", action == Action::"readAudit", resource);
+@id("log") permit (principal == User::"corp/grace", action in [Action::"readAudit", Action::"readTotals"], resource);
+@id("some") permit (principal == User::"corp/edsger", action == Action::"readAudit", resource);
 "#;
 
 #[tokio::test]
@@ -65,6 +69,32 @@ async fn a_gap_is_in_log_and_metrics_and_on_the_pages_of_those_who_may_read_the_
     assert_eq!((broker.metric("log_gaps").await, broker.metric("log_lost_entries_total").await), (1, lost));
     let told = broker.logged();
     assert!(told.contains("the audit log has a gap") && told.contains(&format!("lost={lost}")), "{told}");
+    broker.running.stop().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_a_reader_finds_missing_is_an_alarm_for_those_who_may_know_how_much_there_is() {
+    let (db, folder) = (database().await, tempfile::tempdir().unwrap());
+    prepare(&db, folder.path(), "");
+    let broker = Broker::start(db, folder).await;
+    assert!(broker.alarms(&broker.reader).await.is_empty());
+    tamper(&broker.db, "delete from entry where leaf_index = 1").await;
+    assert_eq!(broker.metric("log_unreadable").await, 0, "nobody has looked");
+    for _ in 0..2 {
+        let list = broker.page_at("/audit", &broker.reader).await;
+        assert_eq!(status(&list), 200, "{list}");
+        let gone = broker.page_at("/audit/entries/1", &broker.reader).await;
+        assert_eq!(status(&gone), 500, "{gone}");
+        assert_eq!(broker.metric("log_unreadable").await, 1);
+    }
+    let said = broker.alarms(&broker.reader).await;
+    let [said] = said.as_slice() else { panic!("{said:?}") };
+    assert!(said.starts_with("Entries of the audit log that are missing") && said.contains(": 1. Run "), "{said}");
+    let scoped = signed_in(&broker.db, "edsger").await;
+    for other in [&scoped, &broker.other] {
+        assert!(broker.alarms(other).await.is_empty(), "it may be about what they may not read");
+    }
+    assert!(broker.logged().contains("the audit log cannot be read whole"));
     broker.running.stop().await;
 }
 
@@ -139,8 +169,12 @@ impl Broker {
 
     /// Somebody's own page, head and all.
     async fn page(&self, cookie: &str) -> String {
-        let head = "GET / HTTP/1.1\r\nHost: auth.example.localhost:1\r\nConnection: close\r\n";
-        exchange(self.running.addresses[0], &format!("{head}Cookie: {cookie}\r\n\r\n")).await
+        self.page_at("/", cookie).await
+    }
+
+    async fn page_at(&self, path: &str, cookie: &str) -> String {
+        let head = "HTTP/1.1\r\nHost: auth.example.localhost:1\r\nConnection: close\r\n";
+        exchange(self.running.addresses[0], &format!("GET {path} {head}Cookie: {cookie}\r\n\r\n")).await
     }
 
     /// The alarms at the head of that page, once it is shown.
