@@ -17,7 +17,7 @@ use crate::support::{
     TestDb,
     audit::{ORIGIN, decision, limits, log_at, signer},
     database, eventually,
-    ledger::keep_key,
+    ledger::{keep_key, tamper},
     plain::write_configuration,
 };
 
@@ -40,15 +40,23 @@ struct Spring {
 
 impl Spring {
     async fn come() -> Self {
+        Self::of(300).await
+    }
+
+    /// With so many in each month.
+    async fn of(each: u64) -> Self {
         let db = database().await;
         let clock = Arc::new(FrozenClock::at(START));
         let (log, tasks) = log_at(&db.pool, clock.clone(), limits()).await;
         keep_key(&db, &signer(), "active").await;
         for month in 0..3 {
-            let mut writing = tokio::task::JoinSet::new();
-            for nth in 0..300 {
-                let log = log.clone();
-                writing.spawn(async move { log.append(decision(1_000 * month + nth, Verdict::Deny)).await.map(drop) });
+            for few in (0..each).step_by(300) {
+                let mut writing = tokio::task::JoinSet::new();
+                for nth in few..each.min(few + 300) {
+                    let (log, nth) = (log.clone(), 10_000 * month + nth);
+                    writing.spawn(async move { log.append(decision(nth, Verdict::Deny)).await.map(drop) });
+                }
+                assert!(writing.join_all().await.iter().all(Result::is_ok));
             }
             assert!(writing.join_all().await.iter().all(Result::is_ok));
             clock.advance(30 * DAY);
@@ -57,7 +65,7 @@ impl Spring {
         let (job, jobs) = log_at(&owner, clock.clone(), limits()).await;
         let folder = tempfile::tempdir().unwrap();
         let spring = Self { db, clock, owner, log, job, folder, _tasks: [tasks, jobs] };
-        spring.signed(900).await;
+        spring.signed(3 * each as i64).await;
         spring
     }
 
@@ -88,6 +96,11 @@ impl Spring {
         files
     }
 
+        self.verified_while(|_| {}).await
+    }
+
+    /// Hears how many entries are done, after each page of them.
+    async fn verified_while(&self, mut meanwhile: impl FnMut(u64)) -> Report {
     async fn verified(&self) -> Report {
         let mut db = self.db.another_pool("bailiwick_auditor").acquire().await.unwrap();
         let anchors = Anchors { keys: vec![signer().verifier().clone()], ..Anchors::default() };
@@ -98,6 +111,40 @@ impl Spring {
         self.folder.path().join(file)
     }
 }
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_is_archived_and_dropped_while_it_is_verified_is_not_missing() {
+    let spring = Spring::of(2_300).await;
+    let now = |work: &mut dyn FnMut()| tokio::task::block_in_place(work);
+    let runtime = tokio::runtime::Handle::current();
+    let mut pages = 0;
+    let report = spring
+        .verified_while(|_| {
+            pages += 1;
+            if pages == 1 {
+                now(&mut || drop(runtime.block_on(spring.clear())));
+            }
+        })
+        .await;
+    assert!(report.is_sound(), "{:?}", report.broken);
+    assert_eq!((report.size, report.archived, report.entries, report.gaps), (6_902, 4_600, 2_302, 0));
+
+    // What merely goes meanwhile is missing, and so is more than was archived.
+    for (first, gone) in [(4_600, 5_000), (5_000, 5_100)] {
+        let delete = format!("delete from entry where leaf_index >= {first} and leaf_index < {gone}");
+        let mut pages = 0;
+        let report = spring
+            .verified_while(|done| {
+                pages += usize::from(done >= 4_600);
+                if pages == 1 {
+                    now(&mut || runtime.block_on(tamper(&spring.db, &delete)));
+                }
+            })
+            .await;
+        let broken = report.broken.unwrap();
+        assert!(broken.to_string().contains("missing"), "{broken}");
+    }
+}
+
 
 #[tokio::test]
 async fn old_months_go_into_bundles_and_the_log_stays_sound_without_them() {

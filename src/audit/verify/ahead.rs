@@ -53,6 +53,15 @@ impl Ahead {
         Ok(Some((range.1, judged(db, &mut self.recall, range).await?)))
     }
 
+    /// The connections, once what is under way on them has come to an end.
+    pub(super) async fn into_lanes(self) -> Vec<PgConnection> {
+        let mut lanes: Vec<PgConnection> = self.idle.into_iter().map(|lane| lane.db).collect();
+        for (_, page) in self.pages {
+            lanes.extend(page.await.ok().and_then(Result::ok).map(|(_, lane)| lane.db));
+        }
+        lanes
+    }
+
     /// Has every idle lane read a page.
     fn send_out(&mut self) {
         while let Some(range) = self.range()

@@ -65,12 +65,13 @@ pub async fn database(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, VerifyFault> {
     let origin = anchors.keys.first().map(Verifier::name);
-    let (head, listed) = match found(&mut *db).await {
+    let mut found = match Found::now(&mut *db).await {
         Ok(found) => found,
         Err(Stop::Found(broken)) => return Ok(Report::of_no_head(origin.unwrap_or_default(), anchors.trust(), broken)),
         Err(Stop::Fault(fault)) => return Err(fault),
     };
-    let origin = origin.unwrap_or(&head.origin);
+    let name = found.head.origin.clone();
+    let origin = origin.unwrap_or(&name);
     // A key that was given may have vouched for others since; until that is shown, those are strangers.
     let keys = stored_keys(db, origin).await?;
     let stored: Vec<Verifier> = keys.iter().map(|(_, key)| key.clone()).collect();
@@ -78,8 +79,9 @@ pub async fn database(
         [] => Chain::of(origin, &stored, &[]),
         given => Chain::of(origin, given, &stored),
     };
-    let mut fold = Fold::of(origin, head.epoch, chain);
-    let walked = walk(db, &mut fold, (&head, more), (anchors, &keys, &listed), &mut progress).await;
+    let mut fold = Fold::of(origin, found.head.epoch, chain);
+    let walked = walk(db, &mut fold, (&mut found, more), (anchors, &keys), &mut progress).await;
+    let head = found.head;
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken, head.size).await?),
@@ -107,19 +109,40 @@ pub async fn database(
     })
 }
 
-/// The newest head, in tables that are ours, and the archives that were listed before it: one that is recorded afterwards
-/// is told of past that head.
-async fn found(db: &mut PgConnection) -> Result<(Head, Vec<Archived>), Stop> {
-    expect_shape(db).await?;
-    let listed = archive::archived(&mut *db).await.of("archive")?;
-    Ok((newest(db).await?, listed))
+/// What the walk is to come to.
+struct Found {
+    /// The newest head, in tables that are ours.
+    head: Head,
+    /// The archives that were listed before it: one that is recorded afterwards is told of past that head.
+    listed: Vec<Archived>,
 }
 
-/// The first entry that is in the database.
-async fn first_entry(db: &mut PgConnection, head: &Head) -> Result<u64, Stop> {
-    match archive::first_entry(db).await {
-        Err(StoreFault::Malformed { .. }) => Err(Broken::leaf(0, "there is an entry with a negative index").into()),
-        first => Ok(first?.unwrap_or(head.size).min(head.size)),
+impl Found {
+    async fn now(db: &mut PgConnection) -> Result<Self, Stop> {
+        expect_shape(db).await?;
+        let listed = archive::archived(&mut *db).await.of("archive")?;
+        Ok(Self { listed, head: newest(db).await? })
+    }
+
+    /// The first entry that is in the database.
+    async fn first_entry(&self, db: &mut PgConnection) -> Result<u64, Stop> {
+        match archive::first_entry(db).await {
+            Err(StoreFault::Malformed { .. }) => Err(Broken::leaf(0, "there is an entry with a negative index").into()),
+            first => Ok(first?.unwrap_or(self.head.size).min(self.head.size)),
+        }
+    }
+
+    /// The next entry is `broken`: it is not there. Is it because its month was archived and dropped meanwhile? Then the log
+    /// goes on from the answer, and a later entry has to say so, as for any month that is gone.
+    async fn dropped_since(&mut self, db: &mut PgConnection, fold: &Fold, broken: Broken) -> Result<u64, Stop> {
+        let now = Self::now(db).await?;
+        let first = now.first_entry(db).await?;
+        let is_ahead = now.head.epoch == self.head.epoch && now.head.size >= self.head.size;
+        if !fold.lacks_next(&broken) || first <= fold.size() || !is_ahead {
+            return Err(broken.into());
+        }
+        *self = now;
+        Ok(first)
     }
 }
 
@@ -153,45 +176,37 @@ async fn level_with(head: &Head, lanes: Vec<PgConnection>) -> Vec<PgConnection> 
 async fn walk(
     db: &mut PgConnection,
     fold: &mut Fold,
-    (head, more): (&Head, impl Future<Output = Vec<PgConnection>>),
-    (anchors, keys, listed): (&Anchors, &[(Uuid, Verifier)], &[Archived]),
+    (found, more): (&mut Found, impl Future<Output = Vec<PgConnection>>),
+    (anchors, keys): (&Anchors, &[(Uuid, Verifier)]),
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
-    let (archived, mut beyond) = (first_entry(db, head).await?, Vec::new());
+    let (mut archived, mut beyond) = (found.first_entry(db).await?, Vec::new());
     let kept = anchors.checkpoints.iter().map(|note| (note, Source::Kept));
     for (note, from) in kept.chain(anchors.published.iter().map(|note| (note, Source::Published))) {
         match stated_size(note) {
-            size if size <= head.size => fold.remember(note, from)?,
+            size if size <= found.head.size => fold.remember(note, from)?,
             _ => beyond.push(note.clone()),
         }
     }
-    let succession = archive::succession(&mut *db, archived).await.of("succession")?;
-    let mut bodies: BTreeMap<u64, Vec<u8>> = succession.into_iter().collect();
-    bodies.extend(anchors.archived.leaves.clone());
     let mut last_checkpoint = (0, Uuid::nil());
-    while fold.size() < archived {
-        if fold.last_announced() == fold.size() {
-            last_checkpoint = announce(db, fold, (head, keys), last_checkpoint).await?;
-        }
-        for _ in fold.size()..fold.last_announced().min(archived) {
-            fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
-        }
-        compare_tiles(db, fold).await?;
-        progress(fold.size(), head.size);
-    }
-    let lanes = if archived < head.size { level_with(head, more.await).await } else { Vec::new() };
-    let mut ahead = Ahead::of(lanes, archived, head.size);
-    while let Some((to, page)) = ahead.page(db).await.at(Place::Leaves { from: fold.size(), to: head.size })? {
+    last_checkpoint = pass(db, fold, (found, keys), (archived, anchors), last_checkpoint, progress).await?;
+    let lanes = if archived < found.head.size { level_with(&found.head, more.await).await } else { Vec::new() };
+    let mut ahead = Ahead::of(lanes, archived, found.head.size);
+    while let Some((to, page)) = ahead.page(db).await.at(Place::Leaves { from: fold.size(), to: found.head.size })? {
         while fold.last_announced() < to {
-            last_checkpoint = announce(db, fold, (head, keys), last_checkpoint).await?;
+            last_checkpoint = announce(db, fold, (&found.head, keys), last_checkpoint).await?;
         }
-        for derived in &page {
-            fold.entry(derived)?;
+        let folded = page.iter().try_for_each(|derived| fold.entry(derived)).and_then(|()| fold.expect_reached(to));
+        if let Err(broken) = folded {
+            archived = found.dropped_since(db, fold, broken).await?;
+            last_checkpoint = pass(db, fold, (found, keys), (archived, anchors), last_checkpoint, progress).await?;
+            let lanes = level_with(&found.head, ahead.into_lanes().await).await;
+            ahead = Ahead::of(lanes, archived, found.head.size);
         }
-        fold.expect_reached(to)?;
         compare_tiles(db, fold).await?;
-        progress(fold.size(), head.size);
+        progress(fold.size(), found.head.size);
     }
+    let Found { head, listed } = found;
     fold.finish()?;
     let relisted = archive::archived(&mut *db).await.of("archive")?;
     expect_archived(archived, fold.heard().archives(), (listed, &relisted), &anchors.archived)?;
@@ -207,6 +222,31 @@ async fn walk(
         }
     })?;
     Ok(fold.expect_signed()?)
+}
+
+/// Goes past the entries before `archived`, of which the hashes are there, and of a few the bodies.
+async fn pass(
+    db: &mut PgConnection,
+    fold: &mut Fold,
+    (found, keys): (&Found, &[(Uuid, Verifier)]),
+    (archived, anchors): (u64, &Anchors),
+    mut last_checkpoint: (u64, Uuid),
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<(u64, Uuid), Stop> {
+    let succession = archive::succession(&mut *db, archived).await.of("succession")?;
+    let mut bodies: BTreeMap<u64, Vec<u8>> = succession.into_iter().collect();
+    bodies.extend(anchors.archived.leaves.clone());
+    while fold.size() < archived {
+        if fold.last_announced() == fold.size() {
+            last_checkpoint = announce(db, fold, (&found.head, keys), last_checkpoint).await?;
+        }
+        for _ in fold.size()..fold.last_announced().min(archived) {
+            fold.archived(bodies.get(&fold.size()).map(Vec::as_slice))?;
+        }
+        compare_tiles(db, fold).await?;
+        progress(fold.size(), found.head.size);
+    }
+    Ok(last_checkpoint)
 }
 
 /// Hands the next heads to the fold, and the stored checkpoints up to there.

@@ -261,6 +261,11 @@ impl Fold {
         self.compare_checkpoints()
     }
 
+    /// Whether what is wrong is no more than that the next entry is not there.
+    pub(super) fn lacks_next(&self, broken: &Broken) -> bool {
+        *broken == missing(self.tree.size())
+    }
+
     /// All entries up to `size` must have come by now.
     pub(super) fn expect_reached(&mut self, size: u64) -> Result<(), Broken> {
         let index = self.tree.size();
