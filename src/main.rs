@@ -14,7 +14,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli.run()).and_then(output::delivered) {
+    match output::delivered(runtime.block_on(cli.run())) {
         Ok(ending) => ending.into(),
         Err(fault) => {
             output::complain(&fault);

@@ -19,7 +19,7 @@ use super::{
     ChangeFault, Draft, Event, Log,
     bundle::{Broken, BundleFault, Kept, Selection, check, write},
     checkpoint::Verifier,
-    whole_file::WholeFile,
+    whole_file::{Name, WholeFile},
 };
 use crate::{
     model::Timestamp,
@@ -99,19 +99,20 @@ pub async fn due(db: &mut PgConnection, retention: Duration, now: Timestamp) -> 
     Ok(due)
 }
 
-/// Writes a month into `folder`, checks what was written, and records it. The answer is what was recorded.
+/// Writes a month into `folder`, checks what was written, and records it. The answer is what was recorded, and what is known of
+/// the file's name.
 pub async fn archive(
     pool: &PgPool,
     log: &Log,
     due: &Due,
     folder: &Path,
     now: Timestamp,
-) -> Result<Archived, ArchiveFault> {
+) -> Result<(Archived, Name), ArchiveFault> {
     let Range { start, end } = due.entries.clone();
     let file = format!("{}_{start}-{}.jsonl", due.part.name, end - 1);
     let path = folder.join(&file);
     let mut db = pool.acquire().await.map_err(StoreFault::from)?;
-    let keys = put(&mut db, due, &path).await?;
+    let (keys, name) = put(&mut db, due, &path).await?;
     drop(db);
     let sha256 = look(&path, &keys, &due.entries)?;
     let new = Archived { part: due.part.name.clone(), from: start, until: end, file, sha256, is_dropped: false };
@@ -128,7 +129,7 @@ pub async fn archive(
         }
     });
     let ((), _receipt) = recorded.await?;
-    Ok(new)
+    Ok((new, name))
 }
 
 /// Drops a month, after a last look at its archive.
@@ -148,7 +149,7 @@ pub async fn drop_month(
 }
 
 /// Writes the bundle. It has its name only once all of it is on disk. The answer is the keys that its proof counts on.
-async fn put(db: &mut PgConnection, due: &Due, path: &Path) -> Result<Vec<Verifier>, ArchiveFault> {
+async fn put(db: &mut PgConnection, due: &Due, path: &Path) -> Result<(Vec<Verifier>, Name), ArchiveFault> {
     let at = |source| ArchiveFault::File { path: path.to_owned(), source };
     let head = head::newest(&mut *db).await?;
     let publics = key::publics(&mut *db, KeyPurpose::Checkpoint).await?;
@@ -164,8 +165,7 @@ async fn put(db: &mut PgConnection, due: &Due, path: &Path) -> Result<Vec<Verifi
         let what = format!("the stored text of the {changed} is not the one that was in force");
         return Err(ArchiveFault::Log(what));
     }
-    out.finish().map_err(at)?;
-    Ok(keys)
+    Ok((keys, out.finish().map_err(at)?))
 }
 
 /// Reads an archive back: the proof holds, it has these entries, and this is its SHA-256.

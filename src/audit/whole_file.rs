@@ -5,12 +5,23 @@
 //! to a file, what it leads to is replaced, and the link stays.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, BufWriter, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// What is known of the name of a file that is whole.
+#[derive(Debug)]
+#[must_use]
+pub enum Name {
+    /// It survives a power cut, as the bytes do.
+    OnDisk,
+    /// It stands there now. Its folder cannot be made to keep it: some network file systems know no such thing.
+    Unsure(io::Error),
+}
 
 /// See the head of this file. Dropped before [`WholeFile::finish`], it leaves nothing behind.
 #[derive(Debug)]
@@ -40,15 +51,41 @@ impl WholeFile {
     }
 
     /// It is whole: its bytes are on disk, and then so is its name.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<Name> {
         self.out.flush()?;
-        let Some(part) = &self.part else { return Ok(()) };
+        let Some(part) = &self.part else { return Ok(Name::OnDisk) };
         self.out.get_ref().sync_all()?;
         fs::rename(part, &self.path)?;
-        self.part = None;
-        // The name must survive a power cut as well as the bytes.
+        self.forget_part();
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        kept(File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()))
+    }
+
+    fn forget_part(&mut self) {
+        if let Some(part) = self.part.take() {
+            unfinished().retain(|other| *other != part);
+        }
+    }
+}
+
+/// Removes every unfinished file of this process, which is about to end. None is begun while the answer is held.
+pub fn abandon() -> MutexGuard<'static, Vec<PathBuf>> {
+    let unfinished = unfinished();
+    for part in unfinished.iter() {
+        let _ = fs::remove_file(part);
+    }
+    unfinished
+}
+
+/// What became of the name when its folder was told to keep it.
+fn kept(told: io::Result<()>) -> io::Result<Name> {
+    match told {
+        Ok(()) => Ok(Name::OnDisk),
+        Err(fault) => match fault.kind() {
+            // The last one: a folder that one may write into and not look into.
+            ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied => Ok(Name::Unsure(fault)),
+            _ => Err(fault),
+        },
     }
 }
 
@@ -67,24 +104,41 @@ impl Drop for WholeFile {
         if let Some(part) = &self.part {
             let _ = fs::remove_file(part);
         }
+        self.forget_part();
     }
 }
 
 /// A new file beside `path`, and its name: that of no other, whoever writes to the same place.
 fn part_of(path: &Path) -> io::Result<(File, PathBuf)> {
     let name = path.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "this is no name of a file"))?;
+    // The name itself may be as long as a file system takes.
+    let name = name.as_bytes();
+    let name = OsStr::from_bytes(name.get(..LONGEST_STEM).unwrap_or(name));
+    let mut unfinished = unfinished();
     for nth in 0..MOST_PARTS {
         let mut part = OsString::from(name);
         part.push(if nth == 0 { ".part".to_owned() } else { format!(".part{nth}") });
         let part = path.with_file_name(part);
         match File::options().write(true).create_new(true).mode(OWNER_ALONE).open(&part) {
-            Ok(file) => return Ok((file, part)),
+            Ok(file) => {
+                unfinished.push(part.clone());
+                return Ok((file, part));
+            }
             Err(fault) if fault.kind() == ErrorKind::AlreadyExists => {}
             Err(fault) => return Err(fault),
         }
     }
     Err(io::Error::new(ErrorKind::AlreadyExists, "there are too many unfinished files (.part) beside it"))
 }
+
+/// What this process has begun and not finished.
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// In bytes; what is put behind it has seven, and a name 255.
+const LONGEST_STEM: usize = 240;
 
 const OWNER_ALONE: u32 = 0o600;
 
@@ -100,7 +154,7 @@ mod tests {
     fn write(path: &Path, text: &str) -> io::Result<()> {
         let mut file = WholeFile::begin(path)?;
         file.write_all(text.as_bytes())?;
-        file.finish()
+        file.finish().map(|name| assert!(matches!(name, Name::OnDisk)))
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -124,11 +178,35 @@ mod tests {
         other.write_all(b"never finished").unwrap();
         drop(other);
         assert_eq!(fs::read_to_string(&path).unwrap(), "before");
-        one.finish().unwrap();
+        assert!(matches!(one.finish().unwrap(), Name::OnDisk));
         assert_eq!(fs::read_to_string(&path).unwrap(), "after");
         assert_eq!(names(folder.path()), ["kept"]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(write(&path.join("below"), "x").is_err() && write(Path::new(".."), "x").is_err());
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_names_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |length: usize, last: &str| folder.path().join("n".repeat(length - 1) + last);
+        let (one, other) = (WholeFile::begin(&path(255, "a")).unwrap(), WholeFile::begin(&path(255, "b")).unwrap());
+        drop((one, other));
+        for length in [249, 250, 251, 255] {
+            write(&path(length, "a"), "whole").unwrap();
+            assert_eq!(fs::read_to_string(path(length, "a")).unwrap(), "whole");
+        }
+        assert_eq!(WholeFile::begin(&path(256, "a")).unwrap_err().kind(), ErrorKind::InvalidFilename);
+        assert_eq!(names(folder.path()).len(), 4);
+    }
+
+    #[test]
+    fn a_folder_that_keeps_no_names_costs_no_file_and_a_failing_disk_does() {
+        for kind in [ErrorKind::InvalidInput, ErrorKind::Unsupported, ErrorKind::PermissionDenied] {
+            assert!(matches!(kept(Err(kind.into())), Ok(Name::Unsure(_))), "{kind}");
+        }
+        assert!(matches!(kept(Ok(())), Ok(Name::OnDisk)));
+        assert!(kept(Err(io::Error::from_raw_os_error(5))).is_err(), "EIO");
+        assert!(matches!(kept(Err(io::Error::from_raw_os_error(22))), Ok(Name::Unsure(_))), "EINVAL");
     }
 
     #[test]

@@ -47,7 +47,9 @@ impl Invite {
         let invited = Invitations::new(log, clock, entropy).invite_as_operator(&person).await;
         tasks.stop(PATIENCE).await;
         let until = invited.map_err(CliFault::failed)?;
-        output::say(format_args!("{}/{} may register a first passkey until {until}", person.provider, person.subject));
+        let told = format!("{}/{} may register a first passkey until {until}", person.provider, person.subject);
+        output::changed(&told);
+        output::say(told);
         Ok(Ending::Yes)
     }
 

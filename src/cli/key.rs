@@ -138,6 +138,7 @@ impl Rotate {
         let vouched = vouched.filter(|signed| retired.open(&signed.note).is_ok());
         let vouched =
             vouched.ok_or_else(|| CliFault::failed("the key was replaced, and the old one could not vouch for it"))?;
+        output::changed(format_args!("the key that signs checkpoints is replaced by {active}"));
         publish(&settings, &vouched.note)?;
         output::remark(format_args!(
             "{retired}\nsigns along until {until}, and vouches in entry {} for",

@@ -11,7 +11,7 @@ use super::{
     client::{ClientFault, HeldLogin, Home, portal_address},
     kube_credential::{self, Wanted},
     kubeconfig::{self, Current, Entry},
-    output::say,
+    output::{changed, say},
 };
 use crate::{
     config::client as environment,
@@ -98,6 +98,7 @@ async fn login(
     let name = name.unwrap_or_else(|| format!("bailiwick-{}", scope.cluster));
     let entry = scope.entry(name, &login, cluster)?;
     kubeconfig::merge_into(&path, &entry, current)?;
+    changed(format_args!("the context {} is in {}", entry.name, path.display()));
     say(format_args!("Wrote the context {} to {}. It holds no secret.", entry.name, path.display()));
     match current {
         Current::Set => say("Next: kubectl get pods"),

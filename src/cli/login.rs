@@ -23,7 +23,7 @@ use super::{
     CliFault, Ending,
     api::Api,
     client::{ClientFault, HeldLogin, Home, address, portal_address},
-    output::say,
+    output::{changed, say},
 };
 use crate::model::{Entropy, SystemEntropy};
 
@@ -90,7 +90,9 @@ impl Login {
             ca_file,
         };
         home.keep_login(&login)?;
-        say(format_args!("Logged in as {}, until {} at the latest.", login.person, login.expires_at));
+        let told = format!("Logged in as {}, until {} at the latest.", login.person, login.expires_at);
+        changed(told.trim_end_matches('.'));
+        say(told);
         say("Next: bailiwick status, or bailiwick kube login CLUSTER");
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::{
     CliFault, Ending,
     api::Api,
     client::{ClientFault, Home, portal_address},
-    output::say,
+    output::{changed, say},
 };
 
 /// Log out, and end everything that was issued under the login.
@@ -26,6 +26,7 @@ impl Logout {
         // What is kept here goes even if the portal cannot be reached; then that is said, and is a failure.
         let told = Api::of(&login)?.sign_out().await;
         home.forget_login(&login.portal)?;
+        changed(format_args!("the login at {} is forgotten here", login.portal));
         match told {
             Ok(()) => say(format_args!("Logged out at {}; the browser's login ended with it.", login.portal)),
             Err(ClientFault::LoggedOut { .. }) => say(format_args!("Logged out at {}.", login.portal)),

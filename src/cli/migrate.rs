@@ -44,6 +44,7 @@ impl Migrate {
             return Ok(Ending::No);
         }
         store::migrate(&pool).await.map_err(CliFault::failed)?;
+        output::changed(format_args!("the database is migrated ({})", pending.join(", ")));
         output::say(format_args!("done: {}", pending.join(", ")));
         Ok(Ending::Yes)
     }

@@ -1,7 +1,8 @@
 //! The command line: one file per command, and [`Command`] is the table of contents.
 //!
 //! Exit codes: 0 done, or yes; 1 failed, or no; 2 misused, or could not look, or the answer could not be written; 141
-//! whoever read the answer went before all of it was written (`| head`). Answers go to standard output, everything else to
+//! whoever read the answer went before all of it was written (`| head`); 128 and the signal's number, interrupted while it
+//! wrote a file. Answers go to standard output, everything else to
 //! standard error; colour only to a terminal.
 
 use std::{path::PathBuf, process::ExitCode};

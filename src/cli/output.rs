@@ -1,12 +1,12 @@
 //! What commands print: answers to standard output, complaints to standard error, colour only where a person looks.
 //!
 //! An answer that could not be written is kept in mind, and nothing more is written after it, so that no answer has a hole
-//! in the middle. What a command does goes on; its ending then says so ([`delivered`]).
+//! in the middle. What a command does goes on; its ending then says so ([`delivered`]), and what it has changed by then.
 
 use std::{
     fmt::Display,
     io::{self, IsTerminal as _, Write as _},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use clap::ValueEnum;
@@ -33,14 +33,27 @@ pub fn say(answer: impl Display) {
     }
 }
 
-/// How a command ends that has said all. INVARIANT: a yes that was not written is no yes; a no remains one.
-pub fn delivered(ending: Ending) -> Result<Ending, CliFault> {
-    match (ending, written()) {
-        (Ending::Yes, written) => written.map(|()| Ending::Yes),
-        (Ending::No, written) => {
+/// Keeps in mind what a command has changed, before it answers: that stays so, whether the answer arrives or not.
+pub fn changed(what: impl Display) {
+    CHANGED.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_string());
+}
+
+/// How a command ends that has done and said all. INVARIANT: a yes that was not written is no yes; a no remains one; and
+/// nobody takes what was done for undone because it was not told of.
+pub fn delivered(ended: Result<Ending, CliFault>) -> Result<Ending, CliFault> {
+    let written = written();
+    if written.is_err() {
+        for what in CHANGED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            remark(format_args!("done: {what}. Only the answer could not be written."));
+        }
+    }
+    match ended {
+        Ok(Ending::Yes) => written.map(|()| Ending::Yes),
+        Ok(Ending::No) => {
             written.unwrap_or_else(|fault| complain(&fault));
             Ok(Ending::No)
         }
+        Err(fault) => Err(fault),
     }
 }
 
@@ -149,6 +162,9 @@ fn keep_in_mind(written: io::Result<()>) {
 
 /// Why something that was said is not where standard output leads.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// What was changed.
+static CHANGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Names come from others: a control character must not speak to the terminal.
 fn printable(cell: &str) -> String {

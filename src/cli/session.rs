@@ -7,7 +7,7 @@ use super::{
     CliFault, Ending,
     api::Api,
     client::{ClientFault, Home, portal_address},
-    output::{Format, say, say_json, say_table},
+    output::{Format, changed, say, say_json, say_table},
 };
 use crate::{audit::printable, model::LoginId};
 
@@ -47,6 +47,7 @@ impl Session {
                     )));
                 };
                 api(portal.as_deref())?.end_session(id).await?;
+                changed(format_args!("the session {id} is ended"));
                 say(format_args!("Ended {id}."));
             }
         }

@@ -11,15 +11,16 @@ use std::{
     process::{Output, Stdio},
 };
 
+use sqlx::Executor as _;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
 };
 
 use crate::support::{
-    SOON, TestDb,
+    SOON, Site, TestDb,
     audit::signer,
-    database,
+    database, eventually,
     ledger::{filled, keep_key, tamper},
     plain::write_configuration,
 };
@@ -50,6 +51,58 @@ async fn an_answer_that_could_not_be_written_is_none() {
     let broken = into(full(), typed("verify", &db)).await;
     assert_eq!(broken.status.code(), Some(1), "a no is one, whether it arrives or not: {broken:?}");
     assert!(err(&broken).contains("could not write"), "{broken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_said_to_be_done_where_its_answer_could_not_be_written() {
+    let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
+    let config = site.configure_with("");
+    let typed = |line: &str| {
+        let mut command = bailiwick();
+        command.args(line.split(' ')).arg("--config").arg(&config);
+        command
+    };
+    let change = |line: &str, told: &str| (line.to_owned(), told.to_owned());
+    let out = site.folder.path().join("entries");
+    for (line, told) in [
+        change("invite --provider corp --subject ada", "done: corp/ada may register a first passkey until "),
+        change("key rotate checkpoint", "done: the key that signs checkpoints is replaced by "),
+        change(&format!("audit export --out {}", out.display()), &format!("done: {} is written", out.display())),
+    ] {
+        let lost = into(full(), typed(&line)).await;
+        assert_eq!(lost.status.code(), Some(2), "{line}: {lost:?}");
+        assert!(err(&lost).contains(&told) && err(&lost).contains("error: could not write: No space left"), "{lost:?}");
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let gone = into(writer, typed(&line)).await;
+        assert!(gone.status.code() == Some(141) && err(&gone).contains(&told), "{line}: {gone:?}");
+        let told = typed(&line).output().await.unwrap();
+        assert!(told.status.success() && !err(&told).contains("done: "), "{line}: {told:?}");
+    }
+    let lost = into(full(), typed("key show")).await;
+    assert!(lost.status.code() == Some(2) && !err(&lost).contains("done: "), "nothing was changed: {lost:?}");
+}
+
+#[tokio::test]
+async fn whoever_interrupts_a_command_finds_no_half_of_a_file() {
+    let (db, folder) = (signed().await, tempfile::tempdir().unwrap());
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        fs::write(folder.path().join("evidence"), "earlier").unwrap();
+        let mut held = db.owner.begin().await.unwrap();
+        held.execute("lock table entry in access exclusive mode").await.unwrap();
+        let mut command = typed("bundle --leaf 3 --file evidence", &db);
+        let writing = command.current_dir(&folder).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let part = folder.path().join("evidence.part");
+        eventually(async || part.exists().then_some(())).await;
+        let pid = writing.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let ended = tokio::time::timeout(SOON, writing.wait_with_output()).await.expect("it ends").unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        held.rollback().await.unwrap();
+        let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, ["evidence"], "{signal}");
+        assert_eq!(fs::read_to_string(folder.path().join("evidence")).unwrap(), "earlier");
+    }
 }
 
 #[tokio::test]

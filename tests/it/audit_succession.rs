@@ -210,7 +210,7 @@ impl Past {
         let (broker, entropy) = (BrokerId::random(&SystemEntropy), Arc::new(SystemEntropy));
         let opened = Log::open(owner.clone(), signed_by(next()), broker, clock.clone(), entropy, limits()).await;
         let (writer, writing) = opened.unwrap();
-        let archived = archive(&owner, &writer, &due, folder.path(), clock.now()).await.unwrap();
+        let (archived, _) = archive(&owner, &writer, &due, folder.path(), clock.now()).await.unwrap();
         drop_month(&mut job, &archived, folder.path(), clock.now()).await.unwrap();
         drop(job);
         writing.stop(Duration::from_secs(20)).await;

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::super::{
     CliFault, ConfigFile, Ending,
     migrate::connect_up_to_date,
-    output::{remark, say},
+    output::{changed, remark, say},
 };
 use crate::{
     app::signing::signers,
@@ -81,6 +81,7 @@ impl AcceptFork {
             entropy: &entropy,
         };
         let began = fork::accept(&mut db, &acceptance).await.map_err(CliFault::failed)?;
+        changed(format_args!("epoch {} has begun", began.epoch));
         self.publish(&settings.shipping, &began)?;
         say(format_args!("epoch {} begins at entry {}, accepted by {}", began.epoch, began.size - 1, self.by));
         let verifier = signers.verifiers().next().map(|key| key.of_epoch(began.epoch));

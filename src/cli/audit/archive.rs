@@ -10,10 +10,14 @@ use std::{
 use clap::Args;
 use sqlx::{PgConnection, PgPool};
 
-use super::super::{
-    CliFault, ConfigFile, Ending,
-    invite::open_log,
-    output::{remark, say},
+use super::{
+    super::{
+        CliFault, ConfigFile, Ending,
+        invite::open_log,
+        output::{changed, remark, say},
+    },
+    interrupted,
+    out::warn,
 };
 use crate::{
     audit::{
@@ -81,6 +85,7 @@ impl Archive {
             due.iter().for_each(|due| tell("would archive and drop", due));
             return Ok(ending);
         }
+        interrupted::leave_no_parts();
         let entropy = Arc::new(SystemEntropy);
         let (log, tasks) = open_log(&settings, pool.clone(), clock.clone(), entropy).await?;
         let done = all(&pool, &log, &due, &folder, clock.as_ref()).await;
@@ -108,10 +113,15 @@ async fn all(pool: &PgPool, log: &Log, due: &[Due], folder: &Path, clock: &dyn C
     for due in due {
         let archived = match &due.archived {
             Some(archived) => archived.clone(),
-            None => archive(pool, log, due, folder, clock.now()).await.map_err(fault)?,
+            None => {
+                let (archived, name) = archive(pool, log, due, folder, clock.now()).await.map_err(fault)?;
+                warn(&folder.join(&archived.file), &name);
+                archived
+            }
         };
         let mut db = pool.acquire().await.map_err(CliFault::failed)?;
         drop_month(&mut db, &archived, folder, clock.now()).await.map_err(fault)?;
+        changed(format_args!("{} is archived and dropped", due.part.name));
         tell("archived and dropped", due);
         remark(format_args!("  {}  SHA-256 {}", folder.join(&archived.file).display(), hex::encode(archived.sha256)));
     }

@@ -11,6 +11,7 @@ mod export;
 mod fields;
 mod filters;
 mod index;
+mod interrupted;
 mod lines;
 mod out;
 mod progress;

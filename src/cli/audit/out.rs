@@ -5,8 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::super::{CliFault, output::unwritten};
-use crate::audit::whole_file::WholeFile;
+use super::{
+    super::{
+        CliFault,
+        output::{changed, remark, unwritten},
+    },
+    interrupted,
+};
+use crate::audit::whole_file::{Name, WholeFile};
 
 /// See the head of this file.
 pub(super) enum Out {
@@ -22,6 +28,7 @@ impl Out {
         match path.filter(|path| *path != Path::new("-")) {
             None => Ok(Self::Stdout(BufWriter::new(io::stdout().lock()))),
             Some(path) => {
+                interrupted::leave_no_parts();
                 let file = WholeFile::begin(path).map_err(|fault| lost(path, &fault))?;
                 Ok(Self::File(file, path.to_owned()))
             }
@@ -32,7 +39,12 @@ impl Out {
     pub(super) fn finish(self) -> Result<(), CliFault> {
         match self {
             Self::Stdout(mut out) => out.flush().map_err(|fault| unwritten(&fault)),
-            Self::File(file, path) => file.finish().map_err(|fault| lost(&path, &fault)),
+            Self::File(file, path) => {
+                let name = file.finish().map_err(|fault| lost(&path, &fault))?;
+                warn(&path, &name);
+                changed(format_args!("{} is written", path.display()));
+                Ok(())
+            }
         }
     }
 
@@ -58,6 +70,17 @@ impl Write for Out {
             Self::Stdout(out) => out.flush(),
             Self::File(file, _) => file.flush(),
         }
+    }
+}
+
+/// Says if a power cut may cost the name of the file at `path`.
+pub(super) fn warn(path: &Path, name: &Name) {
+    if let Name::Unsure(fault) = name {
+        let path = path.display();
+        remark(format_args!(
+            "warning: {path} is whole; its folder's file system does not promise to keep the name through a power cut \
+             ({fault})"
+        ));
     }
 }
 

@@ -82,6 +82,7 @@ async fn make(settings: &Settings, pool: &PgPool) -> Result<Ending, CliFault> {
     })?;
     change.commit().await.map_err(CliFault::failed)?;
     output::remark(if inventory.made {
+        output::changed("keys were made, and `bailiwick key show` shows them");
         "made the keys that were missing"
     } else {
         "there are keys already; nothing changed"
@@ -119,6 +120,7 @@ async fn replace_lost(settings: &Settings, pool: &PgPool, decided: Decided<'_>) 
     change.commit().await.map_err(CliFault::failed)?;
     let mut db = pool.acquire().await.map_err(CliFault::failed)?;
     let signed = begun.sign(&mut db, &signers, now).await.map_err(CliFault::failed)?;
+    output::changed(format_args!("epoch {} has begun, with new keys", signed.epoch));
     publish(settings, &signed.note)?;
     output::remark(format_args!(
         "epoch {} begins at entry {}, with new keys, decided by {}: {}",
