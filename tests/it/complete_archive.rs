@@ -96,13 +96,13 @@ impl Spring {
     }
 
     async fn verified(&self) -> Report {
-        self.verified_while(|_| {}).await
+        self.verified_while(Vec::new(), |_| {}).await
     }
 
-    /// Hears how many entries are done, after each page of them.
-    async fn verified_while(&self, mut meanwhile: impl FnMut(u64)) -> Report {
+    /// With checkpoints that were kept. Hears how many entries are done, after each page of them.
+    async fn verified_while(&self, checkpoints: Vec<String>, mut meanwhile: impl FnMut(u64)) -> Report {
         let mut db = self.db.another_pool("bailiwick_auditor").acquire().await.unwrap();
-        let anchors = Anchors { keys: vec![signer().verifier().clone()], ..Anchors::default() };
+        let anchors = Anchors { keys: vec![signer().verifier().clone()], checkpoints, ..Anchors::default() };
         verify::database(&mut db, ready(Vec::new()), &anchors, |done, _| meanwhile(done)).await.unwrap()
     }
 
@@ -118,7 +118,7 @@ async fn a_month_that_is_archived_and_dropped_while_it_is_verified_is_not_missin
     let runtime = tokio::runtime::Handle::current();
     let mut pages = 0;
     let report = spring
-        .verified_while(|_| {
+        .verified_while(Vec::new(), |_| {
             pages += 1;
             if pages == 1 {
                 now(&mut || drop(runtime.block_on(spring.clear())));
@@ -133,7 +133,7 @@ async fn a_month_that_is_archived_and_dropped_while_it_is_verified_is_not_missin
         let delete = format!("delete from entry where leaf_index >= {first} and leaf_index < {gone}");
         let mut pages = 0;
         let report = spring
-            .verified_while(|done| {
+            .verified_while(Vec::new(), |done| {
                 pages += usize::from(done >= 4_600);
                 if pages == 1 {
                     now(&mut || runtime.block_on(tamper(&spring.db, &delete)));
@@ -143,6 +143,23 @@ async fn a_month_that_is_archived_and_dropped_while_it_is_verified_is_not_missin
         let broken = report.broken.unwrap();
         assert!(broken.to_string().contains("missing"), "{broken}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_was_kept_is_compared_where_the_log_reaches_it_only_meanwhile() {
+    let spring = Spring::of(2_300).await;
+    let (runtime, mut pages) = (tokio::runtime::Handle::current(), 0);
+    let forged = signer().sign(0, 6_901, [9; 32]);
+    let report = spring
+        .verified_while(vec![forged], |_| {
+            pages += 1;
+            if pages == 1 {
+                tokio::task::block_in_place(|| drop(runtime.block_on(spring.clear())));
+            }
+        })
+        .await;
+    let broken = report.broken.unwrap();
+    assert!(broken.to_string().contains("not those that were signed"), "{broken}");
 }
 
 #[tokio::test]

@@ -180,14 +180,10 @@ async fn walk(
     (anchors, keys): (&Anchors, &[(Uuid, Verifier)]),
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
-    let (mut archived, mut beyond) = (found.first_entry(db).await?, Vec::new());
+    let mut archived = found.first_entry(db).await?;
     let kept = anchors.checkpoints.iter().map(|note| (note, Source::Kept));
-    for (note, from) in kept.chain(anchors.published.iter().map(|note| (note, Source::Published))) {
-        match stated_size(note) {
-            size if size <= found.head.size => fold.remember(note, from)?,
-            _ => beyond.push(note.clone()),
-        }
-    }
+    let mut beyond = kept.chain(anchors.published.iter().map(|note| (note, Source::Published))).collect();
+    remember(fold, &found.head, &mut beyond)?;
     let mut last_checkpoint = (0, Uuid::nil());
     last_checkpoint = pass(db, fold, (found, keys), (archived, anchors), last_checkpoint, progress).await?;
     let lanes = if archived < found.head.size { level_with(&found.head, more.await).await } else { Vec::new() };
@@ -199,6 +195,7 @@ async fn walk(
         let folded = page.iter().try_for_each(|derived| fold.entry(derived)).and_then(|()| fold.expect_reached(to));
         if let Err(broken) = folded {
             archived = found.dropped_since(db, fold, broken).await?;
+            remember(fold, &found.head, &mut beyond)?;
             last_checkpoint = pass(db, fold, (found, keys), (archived, anchors), last_checkpoint, progress).await?;
             let lanes = level_with(&found.head, ahead.into_lanes().await).await;
             ahead = Ahead::of(lanes, archived, found.head.size);
@@ -210,6 +207,7 @@ async fn walk(
     fold.finish()?;
     let relisted = archive::archived(&mut *db).await.of("archive")?;
     expect_archived(archived, fold.heard().archives(), (listed, &relisted), &anchors.archived)?;
+    let beyond = beyond.into_iter().map(|(note, _)| note.clone()).collect();
     look_beyond(db, fold, (head, keys), last_checkpoint, beyond).await?;
     expect_founding(db, &head.origin).await?;
     expect_no_more_tiles(db).await?;
@@ -222,6 +220,12 @@ async fn walk(
         }
     })?;
     Ok(fold.expect_signed()?)
+}
+
+/// Takes those checkpoints out of `notes` that the log is long enough for, to be compared on the way.
+fn remember(fold: &mut Fold, head: &Head, notes: &mut Vec<(&String, Source)>) -> Result<(), Broken> {
+    let reached = notes.extract_if(.., |(note, _)| stated_size(note) <= head.size);
+    reached.into_iter().try_for_each(|(note, from)| fold.remember(note, from))
 }
 
 /// Goes past the entries before `archived`, of which the hashes are there, and of a few the bodies.
