@@ -21,7 +21,6 @@ mod keyed;
 mod log;
 pub mod lost_keys;
 mod own_keys;
-mod pieces;
 mod position;
 pub mod proof;
 pub mod published;

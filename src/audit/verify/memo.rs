@@ -2,6 +2,8 @@
 //! later takes the place of what was there, so whoever makes up bytes to fall on one place wins nothing but that they
 //! are read again.
 
+use super::rest::Rest;
+
 /// See the head of this file.
 pub(super) struct Memo<T> {
     places: Vec<[Option<Known<T>>; 2]>,
@@ -21,58 +23,61 @@ impl<T> Default for Memo<T> {
 }
 
 impl<T> Memo<T> {
-    /// What `read` gives for `piece`, or gave when these very bytes came before. What it refuses is not remembered.
-    pub(super) fn read(&mut self, piece: &[u8], read: impl FnOnce() -> Option<T>) -> Option<&T> {
-        self.read_parts(&[piece], read)
-    }
-
-    /// The same for a piece that is given in parts: these, one after the other. Every other part is always the same.
-    pub(super) fn read_parts(&mut self, parts: &[&[u8]], read: impl FnOnce() -> Option<T>) -> Option<&T> {
+    /// Takes the next piece off `rest`, and returns what `read` gives for it, or gave when these very bytes came before. What it
+    /// refuses is not remembered. INVARIANT: where `read` ends depends on nothing but the bytes that it takes. By `key` the
+    /// place is found: as many of the piece's first bytes as the shortest has, or as tell it from others.
+    pub(super) fn next<'l>(
+        &mut self,
+        key: &[u8],
+        rest: &mut Rest<'l>,
+        read: impl FnOnce(&mut Rest<'l>) -> Option<T>,
+    ) -> Option<&T> {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || [None, None]);
         }
-        let place = usize::try_from(mixed(parts) >> (u64::BITS - PLACES.trailing_zeros())).ok()?;
+        let place = usize::try_from(mixed(key) >> (u64::BITS - PLACES.trailing_zeros())).ok()?;
         let [first, second] = self.places.get_mut(place)?;
-        if !holds(first, parts) {
-            if holds(second, parts) {
+        if skip(rest, first).is_none() {
+            if skip(rest, second).is_some() {
                 std::mem::swap(first, second);
             } else {
-                let value = read()?;
-                if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
+                let before = rest.0;
+                let value = read(rest)?;
+                let piece = before.get(..before.len().checked_sub(rest.0.len())?)?;
+                if piece.len() > LONGEST {
                     return Some(self.long.insert(value));
                 }
-                *second = first.replace(Known { piece: parts.concat().into(), value });
+                *second = first.replace(Known { piece: piece.into(), value });
             }
         }
         first.as_ref().map(|known| &known.value)
     }
 }
 
-/// Whether these very bytes are known at this place.
-fn holds<T>(place: &Option<Known<T>>, parts: &[&[u8]]) -> bool {
-    let Some(known) = place else { return false };
-    let rest = parts.iter().try_fold(&*known.piece, |rest, part| rest.strip_prefix(*part));
-    rest.is_some_and(<[u8]>::is_empty)
+/// Skips the very bytes that are known at this place.
+fn skip<T>(rest: &mut Rest<'_>, place: &Option<Known<T>>) -> Option<()> {
+    rest.skip(&place.as_ref()?.piece)
 }
 
-/// Spreads pieces over the places.
-fn mixed(parts: &[&[u8]]) -> u64 {
-    parts.iter().step_by(2).fold(0, |sum, part| sum.rotate_left(23) ^ mixed_part(part))
-}
-
-/// Two sums side by side, because one multiplication waits for the one before it.
-fn mixed_part(part: &[u8]) -> u64 {
-    let (blocks, rest) = part.as_chunks::<32>();
-    let (mut one, mut two) = (ODD, part.len() as u64);
+/// Spreads keys over the places. Two sums side by side, because one multiplication waits for the one before it.
+fn mixed(key: &[u8]) -> u64 {
+    let (mut one, mut two) = (ODD, key.len() as u64);
     let mut mix = |block: &[u8; 32]| {
         let [a, b, c, d] = eights(block);
         one = folded(one ^ a, b ^ ODD);
         two = folded(two ^ c, d ^ ODD);
     };
-    blocks.iter().for_each(&mut mix);
-    let mut last = [0; 32];
-    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    mix(&last);
+    match key.last_chunk() {
+        Some(last) => {
+            key.as_chunks().0.iter().for_each(&mut mix);
+            mix(last);
+        }
+        None => {
+            let mut only = [0; 32];
+            only.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+            mix(&only);
+        }
+    }
     folded(one ^ two.rotate_left(32), ODD)
 }
 

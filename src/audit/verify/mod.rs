@@ -15,6 +15,7 @@ mod line;
 mod memo;
 mod recall;
 mod report;
+mod rest;
 mod retention;
 
 pub use chain::Cut;

@@ -106,6 +106,34 @@ fn whatever_is_changed_the_full_reading_agrees() {
     assert!(taken > 1_000 && refused > 10_000, "{taken} {refused}");
 }
 
+/// Where a member or an object ends.
+fn seams(leaf: &[u8]) -> Vec<usize> {
+    (0..leaf.len()).filter(|at| leaf[*at..].starts_with(b",\"") || leaf[*at..].starts_with(b"},\"")).collect()
+}
+
+#[test]
+fn pieces_that_are_known_are_not_taken_in_the_place_of_others() {
+    let leaves: Vec<Vec<u8>> = leaves().into_iter().step_by(4).collect();
+    let (mut recall, mut taken, mut refused) = (Recall::default(), 0, 0);
+    leaves.iter().for_each(|leaf| drop(recalled(&mut recall, leaf)));
+    let dice = SeededEntropy::new(8);
+    for (one, other) in leaves.iter().flat_map(|one| leaves.iter().map(move |other| (one, other))) {
+        let ends = seams(other);
+        for at in seams(one) {
+            let end = ends[u64::from_be_bytes((&dice as &dyn Entropy).bytes()) as usize % ends.len()];
+            let spliced = [&one[..at], &other[end..]].concat();
+            match recalled(&mut recall, &spliced) {
+                None => refused += 1,
+                Some(columns) => {
+                    taken += 1;
+                    assert_eq!(Some(columns), fully(&spliced), "{}", String::from_utf8_lossy(&spliced));
+                }
+            }
+        }
+    }
+    assert!(taken > 1_000 && refused > 10_000, "{taken} {refused}");
+}
+
 #[test]
 fn what_the_full_reading_takes_is_recalled_as_well() {
     let mut recall = Recall::default();
@@ -121,7 +149,7 @@ fn what_the_full_reading_takes_is_recalled_as_well() {
 #[test]
 fn a_target_that_is_not_stored_as_it_is_is_not_found_as_it_is() {
     for name in ["\0", "\u{1b}[2J", "\u{202e}sdop", &"x".repeat(501)] {
-        let target = Target::Joined("get pods ", Cow::Borrowed(name), " in demo", Cow::Borrowed(""));
+        let target = Target::Joined(["get pods", " ", name, " in demo", "", ""].map(str::as_bytes));
         assert!(target.is(target.column().as_bytes()), "{name:?}");
         assert!(!target.is(format!("get pods {name} in demo").as_bytes()), "{name:?}");
     }
