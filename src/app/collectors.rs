@@ -1,4 +1,5 @@
-//! What `/metrics` shows of collectors: one line for each that is configured, named as it is there.
+//! What `/metrics` shows of collectors: one line for each that is configured, named as it is there,
+//! and one for each that no broker ships to.
 
 use std::{fmt, sync::Arc};
 
@@ -7,10 +8,14 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::shipping::collector::{Figures, Reading};
+use crate::shipping::collector::{Figures, Owed, Reading};
 
-/// Every figure of every collector.
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, readings: &[Arc<Reading>]) -> Result<(), fmt::Error> {
+/// Every figure of every collector, and what is owed to those that no broker ships to.
+pub(super) fn encode(
+    encoder: &mut DescriptorEncoder<'_>,
+    readings: &[Arc<Reading>],
+    unshipped: &[Owed],
+) -> Result<(), fmt::Error> {
     let all: Vec<_> =
         readings.iter().map(|reading| ([("collector", reading.name.clone())], reading.figures())).collect();
     for (name, help, kind, read) in SERIES {
@@ -22,6 +27,13 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, readings: &[Arc<Readin
                 _ => ConstGauge::new(i64::try_from(read(figures)).unwrap_or(i64::MAX)).encode(one)?,
             }
         }
+    }
+    let help = "Entries owed to a collector that no broker ships to: alarm above 0";
+    let mut series = encoder.encode_descriptor("collector_unshipped", help, None, MetricType::Gauge)?;
+    for owed in unshipped {
+        let labels = [("collector", owed.collector.as_str())];
+        let one = series.encode_family(&labels)?;
+        ConstGauge::new(i64::try_from(owed.entries).unwrap_or(i64::MAX)).encode(one)?;
     }
     Ok(())
 }

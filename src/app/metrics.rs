@@ -100,7 +100,7 @@ impl Collector for Readings {
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         self.encode_destinations(&mut encoder)?;
-        super::collectors::encode(&mut encoder, &self.collectors)
+        super::collectors::encode(&mut encoder, &self.collectors, &self.shipping.unshipped())
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Invite {
 }
 
 /// How long the log may take to record what is left and to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Invite {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {

@@ -87,8 +87,13 @@ pub enum OutboundFault {
         why: String,
     },
     /// The answer took too long.
-    #[error("{0} took too long to answer")]
-    TooSlow(String),
+    #[error("{host} took too long to answer (longer than {limit:?})")]
+    TooSlow {
+        /// Who.
+        host: String,
+        /// What was too long.
+        limit: Duration,
+    },
     /// The answer was too long.
     #[error("{0} answered too much")]
     TooMuch(String),
@@ -138,7 +143,7 @@ impl Outbound {
         self.check_scheme(request.uri(), &host)?;
         match tokio::time::timeout(self.limits.time, self.fetch_unhurried(request, &host)).await {
             Ok(answer) => answer,
-            Err(_) => Err(OutboundFault::TooSlow(host)),
+            Err(_) => Err(OutboundFault::TooSlow { host, limit: self.limits.time }),
         }
     }
 
@@ -308,7 +313,7 @@ mod tests {
         let mut client = client(Plain::Loopback, &[]);
         client.limits.time = Duration::from_millis(50);
         let answer = client.fetch(get(&format!("http://{at}/"))).await;
-        assert!(matches!(answer, Err(OutboundFault::TooSlow(_))), "{answer:?}");
+        assert!(matches!(answer, Err(OutboundFault::TooSlow { .. })), "{answer:?}");
     }
 
     #[test]

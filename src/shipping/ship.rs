@@ -13,10 +13,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+use url::Position;
 
 use super::{
     CheckpointFile, Reading, ShippingFault,
     carrier::{self, Carrier},
+    collector::{Owed, Unshipped},
     destination::Destination,
     post::{Post, client},
     witness::WitnessClient,
@@ -37,6 +39,7 @@ struct Inner {
     log: Log,
     destinations: Vec<Arc<Destination>>,
     cosigned: Arc<Cosigned>,
+    unshipped: Unshipped,
 }
 
 /// The tasks that ship.
@@ -80,11 +83,9 @@ impl Shipping {
         }
         if let Some(url) = &settings.checkpoint_url {
             let post = Post::new(url.clone(), client(settings.ca_file.as_ref())?);
-            carriers.push((
-                format!("address {}", url.host_str().unwrap_or_default()),
-                false,
-                Carrier::Post(Box::new(post)),
-            ));
+            // No more of it than that: a path may be a secret.
+            let name = format!("address {}", &url[Position::BeforeHost..Position::AfterPort]);
+            carriers.push((name, false, Carrier::Post(Box::new(post))));
         }
         for settings in witnesses {
             let witness = WitnessClient {
@@ -106,7 +107,15 @@ impl Shipping {
             destinations.push(Arc::clone(&destination));
             tasks.spawn(carrier::run(carrier, destination, log.checkpoints(), Arc::clone(clock), stop.clone()));
         }
-        let inner = Arc::new(Inner { log: log.clone(), destinations, cosigned });
+        let unshipped = Unshipped::default();
+        let (looking, stopped) = (unshipped.clone().run(pool.clone(), Arc::clone(clock)), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = looking => {}
+            }
+        });
+        let inner = Arc::new(Inner { log: log.clone(), destinations, cosigned, unshipped });
         Ok((Self { inner }, ShippingTasks { tasks, stop }))
     }
 
@@ -120,6 +129,11 @@ impl Shipping {
     /// Every destination, in the order of the configuration.
     pub fn readings(&self) -> Vec<Reading> {
         self.inner.destinations.iter().map(|destination| destination.reading()).collect()
+    }
+
+    /// Collectors that are owed entries and have no broker, this one or another.
+    pub fn unshipped(&self) -> Vec<Owed> {
+        self.inner.unshipped.owed()
     }
 
     /// Whether the database, or a witness, knows another history than was published.
@@ -138,6 +152,7 @@ impl Shipping {
             alarms.push(format!("Entries that the audit log could not take since this broker started: {lost}"));
         }
         alarms.extend(self.readings().into_iter().filter_map(|reading| reading.alarm));
+        alarms.extend(self.unshipped().iter().map(Owed::alarm));
         alarms
     }
 

@@ -16,8 +16,10 @@ pub struct CursorRow {
     pub epoch: u64,
     /// The leaf that goes next.
     pub next_leaf: u64,
-    /// The broker that ships to it.
+    /// The broker that ships to it, or did last and did not say that it stopped.
     pub holder: Option<Uuid>,
+    /// Until when that broker may, unless it renews.
+    pub held_until: Option<Timestamp>,
     /// How many entries it took.
     pub shipped: u64,
     /// How many it did not get.
@@ -39,12 +41,25 @@ impl FromRow<'_, PgRow> for CursorRow {
             epoch: count("epoch")?,
             next_leaf: count("next_leaf")?,
             holder: row.try_get("holder")?,
+            held_until: moment("held_until")?,
             shipped: count("shipped")?,
             skipped: count("skipped")?,
             advanced_at: moment("advanced_at")?,
             failed_at: moment("failed_at")?,
             fault: row.try_get("fault")?,
         })
+    }
+}
+
+impl CursorRow {
+    /// Whether a broker ships to it.
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.held_until.is_some_and(|until| until >= now)
+    }
+
+    /// How many entries of a log of `size` it has not taken.
+    pub fn owed(&self, size: u64) -> u64 {
+        size.saturating_sub(self.next_leaf)
     }
 }
 
@@ -207,13 +222,26 @@ pub async fn skip(
 /// Every cursor, by name.
 pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<CursorRow>, StoreFault> {
     let rows = sqlx::query_as(
-        "select name, epoch, next_leaf, holder, shipped, skipped, advanced_at, failed_at, fault
+        "select name, epoch, next_leaf, holder, held_until, shipped, skipped, advanced_at, failed_at, fault
            from collector_cursor
           order by name",
     )
     .fetch_all(db)
     .await?;
     Ok(rows)
+}
+
+/// Removes the cursor of `name`, which only the database's owner may, and returns the leaf that would have gone next. None:
+/// there is no such cursor, or a broker ships to it.
+pub async fn forget(db: impl PgExecutor<'_>, name: &str, now: Timestamp) -> Result<Option<u64>, StoreFault> {
+    let row: Option<(i64,)> = sqlx::query_as(
+        "delete from collector_cursor where name = $1 and (held_until is null or held_until < $2) returning next_leaf",
+    )
+    .bind(name)
+    .bind(now.to_datetime())
+    .fetch_optional(db)
+    .await?;
+    row.map(|(next_leaf,)| natural(next_leaf)).transpose()
 }
 
 /// The first leaf that one of the collectors `names` has not taken; none when there are no collectors. Entries from

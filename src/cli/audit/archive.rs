@@ -4,7 +4,6 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use clap::Args;
@@ -13,18 +12,19 @@ use sqlx::{PgConnection, PgPool};
 use super::{
     super::{
         CliFault, ConfigFile, Ending,
-        invite::open_log,
+        invite::{PATIENCE, open_log},
         output::{changed, remark, say},
     },
     interrupted,
     out::warn,
+    owner::Owner,
 };
 use crate::{
     audit::{
         Log,
         archive::{ArchiveFault, Due, archive, drop_month, due},
     },
-    config::{DatabaseUrl, SecretFile, Settings},
+    config::Settings,
     model::{Clock, SystemClock, SystemEntropy},
     store,
 };
@@ -40,16 +40,9 @@ pub(in crate::cli) struct Archive {
     /// Where archives go; from the configuration if it is left out
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// The owner's URL, without a password
-    #[arg(long, value_name = "URL", conflicts_with = "url_file")]
-    url: Option<String>,
-    /// A file that holds the owner's URL
-    #[arg(long, value_name = "FILE")]
-    url_file: Option<PathBuf>,
+    #[command(flatten)]
+    owner: Owner,
 }
-
-/// How long the log may take to record what is left and to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Archive {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
@@ -58,11 +51,7 @@ impl Archive {
             say("nothing to do: `[audit] retention` is forever");
             return Ok(Ending::Yes);
         };
-        let url = match (&self.url, &self.url_file) {
-            (Some(url), _) => DatabaseUrl::Plain(url.clone()),
-            (None, Some(path)) => DatabaseUrl::File(SecretFile::new(path)),
-            (None, None) => return Err(CliFault::could_not_look("name the owner's account: --url or --url-file")),
-        };
+        let url = self.owner.url()?;
         let folder = self.folder.clone().or_else(|| settings.audit.archive_folder.clone());
         let folder = folder.ok_or_else(|| {
             CliFault::could_not_look("name the folder for archives: `[audit] archive_folder`, or --folder")

@@ -10,10 +10,12 @@ mod evidence;
 mod export;
 mod fields;
 mod filters;
+mod forget_collector;
 mod index;
 mod interrupted;
 mod lines;
 mod out;
+mod owner;
 mod progress;
 mod proof;
 mod reader;
@@ -45,7 +47,8 @@ use crate::{
 pub(super) use accept_fork::said;
 use {
     accept_fork::AcceptFork, archive::Archive, bundle::Bundle, checkpoint::Checkpoint, collectors::Collectors,
-    export::ExportLog, fields::Fields, proof::Proof, search::SearchLog, tail::Tail, verify::Verify,
+    export::ExportLog, fields::Fields, forget_collector::ForgetCollector, proof::Proof, search::SearchLog, tail::Tail,
+    verify::Verify,
 };
 
 /// `bailiwick audit …`
@@ -80,7 +83,7 @@ pub(super) enum Audit {
     #[command(
         after_help = "Exit code: 0 printed, 1 an entry is missing or damaged, 2 the log could not be looked at.\n\n\
                             Examples:\n  bailiwick audit tail\n  bailiwick audit tail -f --verdict deny\n  \
-                            bailiwick audit tail -n 100 -f -o json"
+                            bailiwick audit tail -n 100 -f -o json\n  bailiwick audit tail --after 4711 -f -o json"
     )]
     Tail(Tail),
     /// Find entries, newest first
@@ -102,9 +105,17 @@ pub(super) enum Audit {
     Export(ExportLog),
     /// Say how far the entries have got to each collector, and what stands in the way
     #[command(
-        after_help = "Exit code: 0 all of them take entries, 1 one of them does not, 2 it could not be looked at."
+        after_help = "Exit code: 0 all of them take entries, 1 one of them does not, or is owed some and has no broker,\n\
+                            2 it could not be looked at."
     )]
     Collectors(Collectors),
+    /// Give up a collector that is not configured any more, and the entries that it is owed
+    #[command(
+        after_help = "Exit code: 0 forgotten, 1 it failed, 2 there is none, it is configured, or a broker ships to it.\n\n\
+                            Example:\n  bailiwick audit forget-collector old-siem --by 'Ada Lovelace' --why 'replaced by siem' \\\n    \
+                            --url-file /etc/bailiwick/owner-url"
+    )]
+    ForgetCollector(ForgetCollector),
     /// Print every field of every kind of entry, and where it goes in OCSF
     Fields(Fields),
     /// Let the log go on with a database that is not what was published, as another epoch
@@ -136,6 +147,7 @@ impl Audit {
             Self::Search(command) => command.run().await,
             Self::Export(command) => command.run().await,
             Self::Collectors(command) => command.run().await,
+            Self::ForgetCollector(command) => command.run().await,
             Self::Fields(command) => Ok(command.run()),
             Self::AcceptFork(command) => command.run().await,
         }
@@ -157,6 +169,15 @@ impl LogDatabase {
             more.push(connection);
         }
         more
+    }
+
+    /// The collectors that the configuration names, where the database comes from there.
+    fn collectors(&self) -> Result<Option<Vec<String>>, CliFault> {
+        if self.database.is_some() {
+            return Ok(None);
+        }
+        let configured = self.config.load_without_keys()?.collector;
+        Ok(Some(configured.iter().map(|collector| collector.name.to_string()).collect()))
     }
 
     fn options(&self) -> Result<PgConnectOptions, CliFault> {

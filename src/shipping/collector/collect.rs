@@ -207,14 +207,15 @@ impl Work {
             [] => Ok(()),
             batch => timeout(self.pace.send, self.sink.send(batch))
                 .await
-                .unwrap_or_else(|_| Err(SinkFault::TooMuch("it took too long".to_owned()))),
+                .unwrap_or_else(|_| Err(SinkFault::TooMuch(format!("it took longer than {:?}", self.pace.send)))),
         };
         match sent {
             Ok(()) => self.advance(stand, until, batch.len()).await,
             Err(SinkFault::Away { why, after }) => self.fail(stand, &why, after).await,
             Err(SinkFault::TooMuch(why)) => {
-                stand.size = (stand.size / 2).max(1);
-                self.fail(stand, &why, None).await
+                let together = u32::try_from(batch.len()).unwrap_or(u32::MAX).min(stand.size);
+                stand.size = (together / 2).max(1);
+                self.fail(stand, &format!("{why}, with {} entries at once", batch.len()), None).await
             }
             Err(SinkFault::Rejected(why)) => self.reject(stand, &rows, until, &why).await,
         }

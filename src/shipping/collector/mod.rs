@@ -6,8 +6,10 @@ mod collect;
 mod collectors;
 mod reading;
 mod sink;
+mod unshipped;
 
 pub use collect::Pace;
 pub use collectors::{CollectorMistake, Collectors, Ground, check};
 pub use reading::{Figures, Reading};
 pub use sink::SinkMistake;
+pub use unshipped::{Owed, Unshipped};

@@ -280,7 +280,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "collector-skipped",
-        meaning: "a collector did not get entries: it refuses them, or they are gone from the database",
+        meaning: "a collector did not get entries: it refuses them, they are gone from the database, or it was given up",
         class: ApplicationError,
         activities: &[does(1, "General Error")],
         entity: "",
@@ -288,7 +288,12 @@ pub const KINDS: &[Kind] = &[
             field("collector", Text, "its name in the configuration", "unmapped.collector"),
             field("from", Count("leaf index"), "the first of them", "unmapped.from"),
             field("until", Count("leaf index"), "the first one after them", "unmapped.until"),
-            field("why", Text, "what the collector said, or that they are gone", "status_detail"),
+            field(
+                "why",
+                Text,
+                "what the collector said, that they are gone, or who gave it up and why",
+                "status_detail",
+            ),
         ],
     },
     Kind {

@@ -9,6 +9,7 @@ mod receiver;
 mod refusals;
 mod syslog;
 mod telegraf;
+mod unshipped;
 mod whole;
 
 use std::{

@@ -32,7 +32,7 @@ impl HttpSink {
         match self.outbound.fetch(request).await {
             Ok(answer) => judge(&answer),
             // Too slow for this many, perhaps.
-            Err(fault @ OutboundFault::TooSlow(_)) => Err(SinkFault::TooMuch(fault.to_string())),
+            Err(fault @ OutboundFault::TooSlow { .. }) => Err(SinkFault::TooMuch(fault.to_string())),
             Err(fault) => Err(SinkFault::away(fault)),
         }
     }
