@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::{Parts, StartFault};
 use crate::{
-    config::{ProxyProtocol, Settings},
+    config::{self, ProxyProtocol, Settings},
     listener::{
         self, HostTable, Limits, Listener, Options, ServerKey, ServerNames, Service, Trust, Turning, server_config,
     },
@@ -28,7 +28,7 @@ pub(super) async fn open(parts: &Parts) -> Result<Listener, StartFault> {
         let door = KubernetesDoor::new(cluster, &settings.provider, rooms.clone())?;
         table.insert(&cluster.host, door.service())?;
     }
-    let names = names(parts)?.map(|names| Arc::new(ArcSwap::from_pointee(names)));
+    let names = names_of_clusters(parts)?.map(|names| Arc::new(ArcSwap::from_pointee(names)));
     let refusals = parts.refusals.clone();
     let turning: Turning = Arc::new(move |refused| refusals.note(None, refused));
     Ok(Listener::bind(&options(settings), names, table, turning).await?)
@@ -37,12 +37,17 @@ pub(super) async fn open(parts: &Parts) -> Result<Listener, StartFault> {
 /// For how long an app may say nothing about a request.
 const APP_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Clusters ask for client certificates of our own authority; nobody else does.
-fn names(parts: &Parts) -> Result<Option<ServerNames>, StartFault> {
-    let settings = &parts.settings.listener;
-    let (Some(certificate), Some(key)) = (&settings.certificate_file, &settings.key_file) else { return Ok(None) };
+/// The certificate that every name shows, and what asks for none of a client.
+pub(super) fn names(listener: &config::Listener) -> Result<Option<(ServerKey, ServerNames)>, StartFault> {
+    let (Some(certificate), Some(key)) = (&listener.certificate_file, &listener.key_file) else { return Ok(None) };
     let shown = ServerKey::read(certificate, key.path())?;
-    let mut names = ServerNames::new(server_config(&shown, None)?);
+    let names = ServerNames::new(server_config(&shown, None)?);
+    Ok(Some((shown, names)))
+}
+
+/// Clusters ask for client certificates of our own authority; nobody else does.
+fn names_of_clusters(parts: &Parts) -> Result<Option<ServerNames>, StartFault> {
+    let Some((shown, mut names)) = names(&parts.settings.listener)? else { return Ok(None) };
     let authority = [parts.authority.certificate().clone()];
     for cluster in &parts.settings.cluster {
         names.insert(&cluster.host, server_config(&shown, Some(&authority))?)?;

@@ -2,6 +2,7 @@
 //! and the tests all start here. Holds no logic of its own.
 
 mod behind;
+mod check;
 mod collectors;
 mod doors;
 mod metrics;
@@ -14,6 +15,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::behind::Behind;
+pub use self::check::check;
 use crate::{
     access::{AccessFault, Gate, Live},
     audit::{
@@ -319,15 +321,8 @@ impl Parts {
     }
 
     fn provider(&self, settings: &crate::config::Provider) -> Result<Provider, StartFault> {
-        let host = settings.issuer.url().host_str().unwrap_or_default().to_owned();
-        let route = Route {
-            ca_file: settings.ca_file.clone(),
-            resolve: settings.resolve.map(|address| (host, address)).into_iter().collect(),
-            plain: Plain::Loopback,
-        };
-        let outbound = Outbound::new(route)?;
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
-        Ok(Provider::new(settings.clone(), &self.settings.portal, outbound, clock, entropy)?)
+        Ok(Provider::new(settings.clone(), &self.settings.portal, provider_client(settings)?, clock, entropy)?)
     }
 
     fn handovers(&self) -> Handovers {
@@ -376,6 +371,17 @@ impl Parts {
         let draft = Draft { caller: None, event, happened_at: self.clock.now(), request: None };
         self.log.append(draft).await.map(|_| ())
     }
+}
+
+/// The client that asks a provider.
+fn provider_client(settings: &crate::config::Provider) -> Result<Outbound, StartFault> {
+    let host = settings.issuer.url().host_str().unwrap_or_default().to_owned();
+    let route = Route {
+        ca_file: settings.ca_file.clone(),
+        resolve: settings.resolve.map(|address| (host, address)).into_iter().collect(),
+        plain: Plain::Loopback,
+    };
+    Ok(Outbound::new(route)?)
 }
 
 /// Reads the database's URL again now and then, so that a rotated password needs no restart.

@@ -9,7 +9,8 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use uuid::Uuid;
 
-use super::tree::{Hash, sha256};
+use super::tree::Hash;
+use crate::model::verifier_key::{self, LOG};
 
 /// What a checkpoint states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +144,7 @@ impl Verifier {
     }
 
     fn id(&self) -> [u8; 4] {
-        key_id(&self.name, ALGORITHM, &self.public)
+        verifier_key::id(&self.name, LOG, &self.public)
     }
 }
 
@@ -171,7 +172,7 @@ fn epoch_in_name(origin: &str, name: &str) -> Option<u64> {
 
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&write_key(&self.name, ALGORITHM, &self.public))
+        f.write_str(&verifier_key::write(&self.name, LOG, &self.public))
     }
 }
 
@@ -179,31 +180,9 @@ impl FromStr for Verifier {
     type Err = CheckpointFault;
 
     fn from_str(text: &str) -> Result<Self, CheckpointFault> {
-        let (name, public) = read_key(text, ALGORITHM).ok_or_else(|| CheckpointFault::Key(text.to_owned()))?;
+        let (name, public) = verifier_key::read(text, LOG).ok_or_else(|| CheckpointFault::Key(text.to_owned()))?;
         Self::new(name, public)
     }
-}
-
-/// A verifier key (C2SP signed-note, "Verifier keys").
-pub(super) fn write_key(name: &str, algorithm: u8, public: &[u8; 32]) -> String {
-    let key = BASE64.encode([&[algorithm], public.as_slice()].concat());
-    format!("{name}+{}+{key}", hex::encode(key_id(name, algorithm, public)))
-}
-
-/// The name and the key in a verifier key of this algorithm.
-pub(super) fn read_key(text: &str, algorithm: u8) -> Option<(&str, [u8; 32])> {
-    let mut parts = text.splitn(3, '+');
-    let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
-    let key = BASE64.decode(key).ok()?;
-    let (&found, public) = key.split_first()?;
-    let public: [u8; 32] = public.try_into().ok()?;
-    (found == algorithm && hex::encode(key_id(name, algorithm, &public)) == id).then_some((name, public))
-}
-
-/// SHA-256 of name, newline, algorithm and key: the first four bytes.
-pub(super) fn key_id(name: &str, algorithm: u8, public: &[u8; 32]) -> [u8; 4] {
-    let hash = sha256(&[name.as_bytes(), b"\n", &[algorithm], public]);
-    hash.first_chunk().copied().unwrap_or_default()
 }
 
 /// A line of signature, with its newline.
@@ -276,9 +255,6 @@ pub(super) fn signature(line: &str) -> Result<(&str, Vec<u8>), CheckpointFault> 
 
 /// What stands between the log's name and the number of an epoch after the first.
 const EPOCH: &str = "/epoch-";
-
-/// Ed25519 in the register of signed-note.
-const ALGORITHM: u8 = 1;
 
 /// What a signature line begins with: an em dash (U+2014) and a space.
 const MARK: &str = "\u{2014} ";

@@ -7,7 +7,8 @@ use std::{fmt, str::FromStr};
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
-use super::checkpoint::{CheckpointFault, key_id, read_key, signature, split, write_key};
+use super::checkpoint::{CheckpointFault, signature, split};
+use crate::model::verifier_key::{self, WITNESS};
 
 /// The public key of a witness, with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,13 +54,13 @@ impl Witness {
     }
 
     fn id(&self) -> [u8; 4] {
-        key_id(&self.name, ALGORITHM, &self.public)
+        verifier_key::id(&self.name, WITNESS, &self.public)
     }
 }
 
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&write_key(&self.name, ALGORITHM, &self.public))
+        f.write_str(&verifier_key::write(&self.name, WITNESS, &self.public))
     }
 }
 
@@ -67,7 +68,7 @@ impl FromStr for Witness {
     type Err = CheckpointFault;
 
     fn from_str(text: &str) -> Result<Self, CheckpointFault> {
-        let (name, public) = read_key(text, ALGORITHM).ok_or_else(|| CheckpointFault::Key(text.to_owned()))?;
+        let (name, public) = verifier_key::read(text, WITNESS).ok_or_else(|| CheckpointFault::Key(text.to_owned()))?;
         Ok(Self { name: name.to_owned(), public })
     }
 }
@@ -76,9 +77,6 @@ impl FromStr for Witness {
 fn message(at: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {at}\n{text}")
 }
-
-/// Timestamped Ed25519 cosignatures in the register of signed-note.
-const ALGORITHM: u8 = 4;
 
 #[cfg(test)]
 mod tests {

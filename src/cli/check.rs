@@ -6,8 +6,8 @@ use miette::Diagnostic;
 use super::{CliFault, ConfigFile, Ending, output};
 use crate::{
     access::{AccessFault, Rules, Sources},
-    config::{Policy, Settings},
-    shipping::collector,
+    app,
+    config::{Audit, Policy, Settings},
 };
 
 /// Check the configuration and the rules together.
@@ -33,17 +33,33 @@ impl Check {
         if let Some(Err(mistakes)) = &rules {
             mistakes.iter().for_each(|mistake| output::complain_about(mistake as &dyn Diagnostic));
         }
-        let collectors = settings
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |settings| collector::check(&settings.collector, &settings.audit.origin));
-        collectors.iter().for_each(output::remark);
-        let (Ok(settings), Some(Ok(rules))) = (settings, rules) else { return Ok(Ending::No) };
-        if !collectors.is_empty() {
-            return Ok(Ending::No);
-        }
+        let faults = settings.as_ref().map_or_else(|_| Vec::new(), app::check);
+        faults.iter().for_each(output::remark);
+        let (Ok(settings), Some(Ok(rules)), true) = (settings, rules, faults.is_empty()) else { return Ok(Ending::No) };
+        let doubts = doubts(&settings.audit);
+        doubts.iter().for_each(output::remark);
+        let verdict = if doubts.is_empty() { "all is right" } else { "nothing keeps a broker from starting" };
         let (apps, clusters) = (settings.app.len(), settings.cluster.len());
-        output::say(format_args!("all is right: {apps} app(s), {clusters} cluster(s), {} rule(s)", rules.count()));
+        output::say(format_args!("{verdict}: {apps} app(s), {clusters} cluster(s), {} rule(s)", rules.count()));
         Ok(Ending::Yes)
+    }
+}
+
+/// What a broker starts with all the same, since it is for `bailiwick audit archive`, which may run on another machine.
+fn doubts(audit: &Audit) -> Vec<String> {
+    match (&audit.archive_folder, audit.retention) {
+        (Some(folder), _) if !folder.is_dir() => {
+            vec![format!(
+                "`audit.archive_folder`: {} is not a folder here; `bailiwick audit archive` needs it where it runs",
+                folder.display()
+            )]
+        }
+        (None, Some(_)) => vec![
+            "`audit.retention` without `audit.archive_folder`: nothing is archived or dropped unless `bailiwick audit \
+             archive` is told a --folder"
+                .to_owned(),
+        ],
+        _ => Vec::new(),
     }
 }
 

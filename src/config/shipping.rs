@@ -10,6 +10,7 @@ use super::{
     reader::Section,
     value::{boolean, filled},
 };
+use crate::model::verifier_key;
 
 /// Where checkpoints go.
 #[derive(Clone, Debug, Default)]
@@ -94,12 +95,17 @@ pub(super) fn delivery(node: &Node) -> Result<Url, String> {
     }
 }
 
-/// The form alone; the key itself is looked at when the broker starts.
+/// A witness's key, whole and unmistaken.
 fn verifier_key(node: &Node) -> Result<String, String> {
     let text = filled(node)?;
-    if text.splitn(3, '+').count() == 3 {
-        Ok(text)
-    } else {
-        Err("expected a verifier key: name+hash+key (C2SP signed-note)".to_owned())
+    match verifier_key::read(&text, verifier_key::WITNESS) {
+        Some(_) => Ok(text),
+        None if verifier_key::read(&text, verifier_key::LOG).is_some() => {
+            Err("this is the key of a log, not of a witness (C2SP tlog-cosignature)".to_owned())
+        }
+        None => {
+            Err("not a witness's verifier key: name+hash+key, as the witness states it (C2SP tlog-cosignature)"
+                .to_owned())
+        }
     }
 }

@@ -8,6 +8,7 @@ mod decision;
 mod id;
 mod name;
 mod path;
+pub mod verifier_key;
 
 pub use action::{
     Action, Attributes, EnrolRequest, IssueRequest, KubernetesRequest, Method, NonResource, PortalAction, Resource,

@@ -56,6 +56,11 @@ impl KubernetesDoor {
         }))
     }
 
+    /// Whether what the door needs of files is there and right.
+    pub fn check(cluster: &config::Cluster) -> Result<(), TargetFault> {
+        Target::of_cluster(cluster).map(drop)
+    }
+
     /// As a service for the host table.
     pub fn service(self: &Arc<Self>) -> Service {
         let door = Arc::clone(self);

@@ -86,6 +86,11 @@ impl WebDoor {
         }))
     }
 
+    /// Whether what the door needs of files is there and right.
+    pub fn check(app: &config::App) -> Result<(), TargetFault> {
+        Target::of_app(app).map(drop)
+    }
+
     /// As a service for the host table.
     pub fn service(self: &Arc<Self>) -> Service {
         let door = Arc::clone(self);

@@ -23,6 +23,7 @@ pub use ship::{Served, Shipping, ShippingTasks};
 use crate::{
     audit::{
         checkpoint::{CheckpointFault, Verifier},
+        cosignature::Witness,
         published::Published,
     },
     config,
@@ -38,6 +39,18 @@ pub fn published(
     let Some(path) = settings.checkpoint_file.clone() else { return Ok(None) };
     let keys = publics.into_iter().filter_map(|public| Verifier::new(origin, public.try_into().ok()?).ok());
     CheckpointFile::new(path).newest(origin, &keys.collect::<Vec<_>>())
+}
+
+/// What is wrong with the settings, without shipping anything: keys of witnesses and certificates.
+pub fn check(settings: &config::Shipping, witnesses: &[config::Witness]) -> Result<(), ShippingFault> {
+    if settings.checkpoint_url.is_some() {
+        post::client(settings.ca_file.as_ref())?;
+    }
+    for witness in witnesses {
+        witness.key.parse::<Witness>()?;
+        post::client(witness.ca_file.as_ref())?;
+    }
+    Ok(())
 }
 
 /// Why checkpoints cannot be published as the configuration says.

@@ -164,6 +164,11 @@ pub fn take_up_new_url(pool: &PgPool, settings: &Database) -> Result<(), StoreFa
     Ok(())
 }
 
+/// Whether the URL is there and one of Postgres. Nobody is asked.
+pub fn check_url(url: &DatabaseUrl) -> Result<(), StoreFault> {
+    options(url).map(drop)
+}
+
 fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreFault> {
     let url = url.read()?;
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| StoreFault::Url)?;

@@ -64,6 +64,42 @@ async fn keys_are_made_once_and_the_first_administrator_is_invited_on_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_broker_would_not_start_with_is_told_by_check() {
+    let db = database().await;
+    let folder = prepared(&db);
+    assert_eq!(types(&folder, "key init").await.0, 0);
+    let path = folder.path().join("bailiwick.toml");
+    let right = fs::read_to_string(&path).unwrap();
+    fs::write(folder.path().join("ca.pem"), "no certificate\n").unwrap();
+    let app = "[[app]]\nname = \"wiki\"\nhost = \"wiki.example.localhost\"\nupstream = \"https://wiki.internal\"\n";
+    let witness = "[[witness]]\nurl = \"https://w.example\"\n\
+                   key = \"witness.example.org/w1+e8f62932+BPtVjTlQTbvZwTtf7tBVGwH+U5VwOF2LZ9qsm7oXqdZ4\"\n";
+    for (more, told) in [
+        (format!("{app}ca_file = \"ca.pem\"\n"), "ca.pem"),
+        (format!("{witness}ca_file = \"ca.pem\"\n"), "ca.pem"),
+        ("[shipping]\ncheckpoint_url = \"https://n.example\"\nca_file = \"ca.pem\"\n".to_owned(), "ca.pem"),
+        (witness.replace("e8f62932", "cc09a67f"), "not a witness's verifier key"),
+    ] {
+        fs::write(&path, format!("{right}\n{more}")).unwrap();
+        let (code, answer, complaint) = types(&folder, "check").await;
+        assert!(code == 1 && answer.is_empty() && complaint.contains(told), "{more}: {code} {answer} {complaint}");
+    }
+    for (more, told) in [
+        ("[audit]\nretention = \"31d\"\n", "`audit.retention` without `audit.archive_folder`"),
+        ("[audit]\nretention = \"31d\"\narchive_folder = \"nowhere\"\n", "nowhere is not a folder here"),
+    ] {
+        fs::write(&path, format!("{right}\n{more}")).unwrap();
+        let (code, answer, complaint) = types(&folder, "check").await;
+        assert!(code == 0 && complaint.contains(told), "{more}: {code} {complaint}");
+        assert!(answer.starts_with("nothing keeps a broker from starting: "), "{answer}");
+    }
+    fs::write(&path, &right).unwrap();
+    fs::write(folder.path().join("wrapping.key"), "too short\n").unwrap();
+    let (code, _, complaint) = types(&folder, "check").await;
+    assert!(code == 1 && complaint.contains("does not hold 32 bytes"), "{code} {complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mistakes_in_the_configuration_and_in_the_rules_are_told_together() {
     let db = database().await;
     let folder = prepared(&db);

@@ -100,6 +100,19 @@ fn what_the_sample_comments_out_is_known_too() {
 }
 
 #[test]
+fn a_key_of_a_witness_is_read_whole() {
+    let witness = |key: &str| format!("{SMALL}[[witness]]\nurl = \"https://w.example\"\nkey = \"{key}\"\n");
+    let key = "witness.example.org/w1+e8f62932+BPtVjTlQTbvZwTtf7tBVGwH+U5VwOF2LZ9qsm7oXqdZ4";
+    assert_eq!(mistakes(&witness(key), &[]), [""; 0]);
+    for wrong in [key.replace("e8f6", "cc09"), key.replace("/w1", "/w2"), key.replace("qdZ4", "qdZ"), "w+1".to_owned()]
+    {
+        assert_one(&witness(&wrong), "b.toml:24:7 not a witness's verifier key");
+    }
+    let log = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    assert_one(&witness(log), "this is the key of a log, not of a witness");
+}
+
+#[test]
 fn a_small_configuration_is_enough() {
     let settings = read_with(SMALL, &[]).map_err(|all| format!("{all:#?}")).unwrap();
     assert_eq!(settings.portal.origin(), "http://auth.demo.localhost:8000");
