@@ -15,6 +15,7 @@ use crate::{
     audit::{
         Log, Signed,
         cosignature::Witness,
+        printable,
         proof::{ProofFault, consistency, witness_request},
     },
     outbound::Outbound,
@@ -61,6 +62,7 @@ impl WitnessClient {
                     self.cosigned.add(signed, self.witness.name(), &found.line);
                     return Ok(());
                 }
+                Answer::Size(0) if old == 0 => return Err(at_the_beginning("409", "")),
                 Answer::Size(size) if size == old => {
                     let what = format!("at {old} entries it cosigned another root");
                     return Err(Undelivered::Forked(what));
@@ -100,6 +102,7 @@ impl WitnessClient {
             }
             // The sizes agree and the roots do not.
             409 => Ok(Answer::Size(old)),
+            422 if old == 0 => Err(at_the_beginning("422", &body)),
             422 => Err(Undelivered::Forked(format!("what it cosigned at {old} entries is no part of this log"))),
             403 => Err("it does not know the key that signs".to_owned().into()),
             404 => Err("it does not know this log".to_owned().into()),
@@ -107,6 +110,17 @@ impl WitnessClient {
         }
     }
 }
+
+/// It refuses the log though it says that it has cosigned nothing of it. Every log continues no entries, so this tells of
+/// a wrong address, a wrong key or a witness that is not one, and not of another log.
+fn at_the_beginning(status: &str, body: &str) -> Undelivered {
+    let said: String = printable(body.trim()).chars().take(LONGEST_ANSWER).collect();
+    let said = if said.is_empty() { "nothing more".to_owned() } else { said };
+    format!("it answered {status} to the first checkpoint that it was shown, and said: {said}").into()
+}
+
+/// In characters, of what it answers beside signatures.
+const LONGEST_ANSWER: usize = 200;
 
 /// A size and a newline, in its one spelling.
 fn decimal(body: &str) -> Option<u64> {
@@ -126,6 +140,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_at_the_beginning_is_told_in_the_words_of_the_witness_and_is_no_fork() {
+        let Undelivered::Failed(why) = at_the_beginning("422", "unknown\x1b[2J\n") else { panic!("a fork") };
+        assert_eq!(why, "it answered 422 to the first checkpoint that it was shown, and said: unknown\u{fffd}[2J");
+    }
 
     #[test]
     fn a_size_has_one_spelling() {

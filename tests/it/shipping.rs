@@ -3,7 +3,14 @@
 
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bailiwick::{
     audit::{
@@ -101,7 +108,8 @@ async fn an_address_gets_the_newest_note_until_it_takes_it() {
     };
     let router = axum::Router::new().route("/notes", axum::routing::post(handler));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/notes", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    let url = format!("http://{address}/notes");
     tokio::spawn(async move { axum::serve(listener, router).await });
     let settings = config::Shipping { checkpoint_url: Some(url.parse().unwrap()), ..config::Shipping::default() };
     let (shipping, _tasks) = ship(&settings, &[], &log, &db.pool);
@@ -110,6 +118,7 @@ async fn an_address_gets_the_newest_note_until_it_takes_it() {
     let got = got.lock().unwrap();
     assert_eq!(got.len(), 3, "twice refused, once taken");
     assert!(got.iter().all(|note| signer().verifier().open(note).is_ok_and(|stated| stated.size == 1)));
+    assert_eq!(shipping.readings()[0].name, format!("address {address}"), "with its port, and without its path");
     assert!(shipping.readiness().is_ok());
 }
 
@@ -199,6 +208,28 @@ fn is_cosigned_by(note: &str, witnesses: &[TestWitness]) -> bool {
 
 fn to_file(path: &Path) -> config::Shipping {
     config::Shipping { checkpoint_file: Some(path.to_owned()), ..config::Shipping::default() }
+}
+
+#[tokio::test]
+async fn a_witness_that_refuses_the_very_first_checkpoint_is_no_sign_of_a_fork() {
+    let db = database().await;
+    let (log, _recording) = log(&db.pool).await;
+    let known = TestWitness::start("witness.example/w1", &[]).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let refuse = async move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        (http::StatusCode::UNPROCESSABLE_ENTITY, "not for here")
+    };
+    let router = axum::Router::new().route("/prefix/add-checkpoint", axum::routing::post(refuse));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/prefix", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let witness = config::Witness { url, key: known.key.clone(), ca_file: None };
+    let (shipping, _tasks) = ship(&config::Shipping::default(), &[witness], &log, &db.pool);
+    log.append(decision(1, Verdict::Deny)).await.unwrap();
+    eventually(async || (asked.load(Ordering::SeqCst) > 2).then_some(())).await;
+    assert!(!shipping.is_forked() && shipping.alarms().is_empty(), "{:?}", shipping.alarms());
 }
 
 fn ship(
