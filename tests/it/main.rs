@@ -17,6 +17,7 @@ mod audit_bundle;
 mod audit_cli;
 mod audit_drills;
 mod audit_failure;
+mod audit_follow;
 mod audit_forged;
 mod audit_golden;
 mod audit_log;

@@ -71,6 +71,10 @@ impl Bundle {
     pub(super) async fn run(self) -> Result<Ending, CliFault> {
         let mut db = self.database.connect().await?;
         let head = newest_head(&mut db).await?;
+        if let Some(beyond) = self.leaves.iter().map(|leaves| leaves.0.end - 1).find(|last| *last >= head.size) {
+            let message = format!("the log has no entry {beyond}: it has {} entries", head.size);
+            return Err(CliFault::could_not_look(message));
+        }
         let older = self.checkpoints.iter().map(|file| older(file, &head.origin));
         let older: Vec<Continued> = older.collect::<Result<_, _>>()?;
         let signed = match self.size {

@@ -37,7 +37,12 @@ impl SearchLog {
         let search = self.filters.search()?;
         let mut db = self.database.connect().await?;
         let limit = usize::try_from(self.lines).unwrap_or(usize::MAX);
-        let found = find(&mut db, &search, self.before, limit, |_| true).await.map_err(CliFault::could_not_look)?;
+        let found = find(&mut db, &search, self.before, limit.max(1), |_| true).await;
+        let mut found = found.map_err(CliFault::could_not_look)?;
+        if limit == 0 {
+            // How many there are is asked, and nothing more.
+            (found.entries, found.next) = (Vec::new(), None);
+        }
         let page = self.before.map_or(String::new(), |before| format!("&before={before}"));
         let asked = format!("{}{page}", search.to_query());
         let recorded =
