@@ -223,13 +223,13 @@ fn address(value: &str) -> Result<IpNet, String> {
     let single = value.parse::<std::net::IpAddr>().map(|address| IpNet::from(address.to_canonical()));
     let network = single.or_else(|_| value.parse::<IpNet>());
     let network = network.map_err(|_| "is an address or a network, as 192.0.2.7 or 192.0.2.0/24".to_owned())?;
-    if network != network.trunc() {
-        let (address, whole) = (network.addr(), network.trunc());
-        return Err(format!("is neither the address {address} nor the network {whole}"));
-    }
-    match indexed_network(network) {
+    let whole = network.trunc();
+    match indexed_network(whole) {
+        None => Err("is too large a network: the largest are /8, and /32 for IPv6".to_owned()),
+        Some(_) if network != whole => {
+            Err(format!("is neither the address {} nor the network {whole}", network.addr()))
+        }
         Some(_) => Ok(network),
-        None => Err("is too large a network: at least /8, or /32 for IPv6".to_owned()),
     }
 }
 
@@ -241,6 +241,9 @@ fn id<T: FromStr>(value: &str) -> Result<T, String> {
     value.parse().map_err(|_| "is an id of the form 01234567-89ab-4cde-8f01-23456789abcd".to_owned())
 }
 
+const INSTANT: &str = "is an instant as RFC 3339 has it, with seconds and a zone (2026-11-21T23:15:07.5Z, \
+                       2026-11-22T00:15:07+01:00), or one of UTC without a zone (2026-11-21T23:15, 2026-11-21)";
+
 /// RFC 3339, or what an `<input type=datetime-local>` or `date` sends, which is taken as UTC.
 fn instant(value: &str) -> Result<Timestamp, String> {
     let minutes = format_description!("[year]-[month]-[day]T[hour]:[minute]");
@@ -249,7 +252,7 @@ fn instant(value: &str) -> Result<Timestamp, String> {
     let local = PrimitiveDateTime::parse(value, minutes).or_else(|_| PrimitiveDateTime::parse(value, seconds));
     let at = OffsetDateTime::parse(value, &Rfc3339).ok().or_else(|| local.ok().map(PrimitiveDateTime::assume_utc));
     let at = at.or_else(|| Date::parse(value, day).ok().map(|date| date.midnight().assume_utc()));
-    at.map(Timestamp::from_datetime).ok_or_else(|| "is an instant in UTC, as 2026-11-21T23:15 or 2026-11-21".to_owned())
+    at.map(Timestamp::from_datetime).ok_or_else(|| INSTANT.to_owned())
 }
 
 /// The names and values in a query. What a browser takes as it stands, or as U+FFFD, is a mistake here: `%` without two
@@ -324,6 +327,7 @@ mod tests {
             ("address=nowhere", "address: is an address"),
             ("address=0.0.0.0/0", "address: is too large"),
             ("address=2001::/16", "address: is too large"),
+            ("address=127.0.0.0/7", "address: is too large"),
             ("address=192.0.2.5/24", "address: is neither the address 192.0.2.5 nor the network 192.0.2.0/24"),
             ("address=2001:db8::1/32", "address: is neither"),
             ("who=", "who: is empty"),

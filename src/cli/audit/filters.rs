@@ -38,10 +38,11 @@ pub(super) struct Filters {
     /// The id of a request
     #[arg(long, value_name = "ID")]
     request: Option<String>,
-    /// Recorded at this instant or later, in UTC: 2026-11-21 or 2026-11-21T23:15
+    /// Recorded at this instant or later: as RFC 3339 has it (2026-11-21T23:15:07Z, 2026-11-22T00:15:07+01:00), or in UTC
+    /// without a zone (2026-11-21T23:15, 2026-11-21)
     #[arg(long, value_name = "INSTANT")]
     from: Option<String>,
-    /// Recorded before this instant
+    /// Recorded before this instant, written in the same ways
     #[arg(long, value_name = "INSTANT")]
     until: Option<String>,
     /// Words that all occur in path, groups, rules, reasons or causes
