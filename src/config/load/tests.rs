@@ -106,7 +106,7 @@ fn a_key_of_a_witness_is_read_whole() {
     assert_eq!(mistakes(&witness(key), &[]), [""; 0]);
     for wrong in [key.replace("e8f6", "cc09"), key.replace("/w1", "/w2"), key.replace("qdZ4", "qdZ"), "w+1".to_owned()]
     {
-        assert_one(&witness(&wrong), "b.toml:24:7 not a witness's verifier key");
+        assert_one(&witness(&wrong), "b.toml:23:7 `witness[0].key`: not a witness's verifier key");
     }
     let log = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     assert_one(&witness(log), "this is the key of a log, not of a witness");
