@@ -77,8 +77,11 @@ impl Destination {
             return entry.parse().ok().map(|entry| Self::Audit { entry: Some(entry), filters: Vec::new() });
         }
         if path == Page::Audit.path() && !query.is_empty() && query.len() <= LONGEST_QUERY {
-            let filters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-            return Some(Self::Audit { entry: None, filters });
+            let filters: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            // A session cannot hold it, because Postgres has no NUL in JSON; the page itself is still there to go to.
+            let is_kept = filters.iter().all(|(name, value)| !name.contains('\0') && !value.contains('\0'));
+            let page = Self::Page { page: Page::Audit };
+            return Some(if is_kept { Self::Audit { entry: None, filters } } else { page });
         }
         let found = Page::ALL.into_iter().find(|page| page.path() == path);
         found.map(|page| Self::Page { page })
@@ -280,6 +283,9 @@ mod tests {
         };
         assert_eq!(place("/audit?who=corp/ada&text=a b").as_deref(), Some("/audit?who=corp%2Fada&text=a+b"));
         assert_eq!(place("/audit/entries/7?x").as_deref(), Some("/audit/entries/7"));
+        for absurd in ["/audit?text=%00", "/audit?text=a%00b&who=x", "/audit?%00=a"] {
+            assert_eq!(Destination::page(absurd), Some(Destination::Page { page: Page::Audit }), "{absurd}");
+        }
         for other in
             ["/audit/entries/x", "/audit/entries//evil", "/sign-out", "//evil", "/audit/", "/static/portal.css", ""]
         {

@@ -102,7 +102,9 @@ pub async fn enrol_begin(
 ) -> Result<Json<CreationChallengeResponse>, PortalFault> {
     let permit = may_enrol(&portal, &caller, &visit).await?;
     let (ceremony, options) = portal.passkeys.begin_enrolment(permit).await?;
-    let label = labelled.label.map(|label| label.trim().to_owned()).filter(|label| !label.is_empty());
+    // No session holds a NUL, and no label shows what hides.
+    let plain = |label: String| label.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned();
+    let label = labelled.label.map(plain).filter(|label| !label.is_empty());
     session.insert(CEREMONY, ceremony).await.map_err(PortalFault::failure)?;
     session.insert(LABEL, label.unwrap_or_else(|| words::agent(&visit.agent))).await.map_err(PortalFault::failure)?;
     Ok(Json(options))
@@ -190,7 +192,7 @@ async fn has_enrolled(portal: &Portal, caller: &Caller) -> Result<bool, PortalFa
 
 async fn ceremony_in(session: &Session) -> Result<CeremonyId, PortalFault> {
     let ceremony = session.remove(CEREMONY).await.map_err(PortalFault::failure)?;
-    ceremony.ok_or(PortalFault::BadRequest("No ceremony has begun in this browser. Please begin again."))
+    ceremony.ok_or(PortalFault::BadRequest("No ceremony has begun in this browser. Please begin again.".into()))
 }
 
 /// The login has gained something, so its session goes on under a new id, and the browser goes on its way.
