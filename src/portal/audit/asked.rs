@@ -105,10 +105,12 @@ impl Asked {
         let mistake = self.mistakes().iter().find(|mistake| mistake.field == name);
         let mistake = mistake.map(|mistake| mistake.problem.clone());
         let typed = self.typed.iter().find(|(typed, _)| typed == name).map(|(_, value)| visible(value));
-        // A browser's picker would throw away what is no time; a field for text keeps it, to be mended.
-        let is_time = matches!(name, "from" | "until");
-        let kind = if is_time && mistake.is_none() { "datetime-local" } else { "text" };
-        let value = self.time(name).map(picker).or(typed).unwrap_or_default();
+        // A browser's picker would throw away what is no time, and what is finer than a second; a field for text keeps
+        // the one to be mended, and the other as it is.
+        let at = self.time(name);
+        let is_picked = matches!(name, "from" | "until") && mistake.is_none() && at.is_none_or(is_whole);
+        let (kind, shown) = if is_picked { ("datetime-local", at.map(picker)) } else { ("text", at.map(exact)) };
+        let value = shown.or(typed).unwrap_or_default();
         let is_choice = name == "verdict" && mistake.is_none();
         let choices = if is_choice { Verdict::ALL.map(Verdict::as_str).to_vec() } else { Vec::new() };
         Field { name, label, hint, value, kind, choices, mistake }
@@ -170,6 +172,15 @@ impl Links {
 
 fn address(query: &str) -> String {
     if query.is_empty() { "/audit".to_owned() } else { format!("/audit?{query}") }
+}
+
+fn exact(at: Timestamp) -> String {
+    at.to_string()
+}
+
+/// Whether it is the beginning of a second.
+const fn is_whole(at: Timestamp) -> bool {
+    at.micros() % 1_000_000 == 0
 }
 
 /// As an `<input type="datetime-local">` wants it.
@@ -257,5 +268,20 @@ mod tests {
         let form = Asked::read(Some("from=2026-11-21T23:15")).form();
         let from = form.fields.iter().find(|field| field.name == "from").unwrap();
         assert_eq!((from.value.as_str(), from.kind), ("2026-11-21T23:15:00", "datetime-local"));
+    }
+
+    #[test]
+    fn a_form_that_nobody_changed_asks_the_same_again() {
+        for query in [
+            "from=2026-11-22T18:18:10.5Z&until=2026-11-22T18:18:42.9Z",
+            "from=2026-11-22T18:18:42.000001Z&until=2026-11-22T18:18:42.99Z",
+            "from=2026-11-22T18:18:10%2B01:00&until=2026-11-23&verdict=deny&who=corp/ada&text=a+b",
+        ] {
+            let asked = Asked::read(Some(query));
+            let form = asked.form();
+            let fields = form.fields.iter().chain([&form.text]);
+            let sent = fields.filter(|field| !field.value.is_empty()).map(|field| (field.name, field.value.as_str()));
+            assert_eq!(Search::from_pairs(sent).unwrap(), asked.search.unwrap(), "{query}");
+        }
     }
 }
