@@ -11,8 +11,8 @@ use super::{
     pending::{Debt, Pending},
 };
 use crate::{
-    audit::{Asker, Draft, Event, Log, Receipt},
-    model::{Action, Caller, Clock, Context, Decision, RequestId, Verdict},
+    audit::{Asker, Draft, Entry, Event, Log, Receipt},
+    model::{Action, Caller, Clock, Context, Decision, PortalAction, RequestId, Verdict},
     store::feed::Feed,
 };
 
@@ -144,6 +144,35 @@ impl Gate {
     /// What the holder of `permit` may see of the log, which they may read.
     pub fn reader(&self, permit: &Permit) -> Reader {
         Reader::new(self.0.live.rules(), permit.standing.caller.to_value(), permit.standing.context.clone())
+    }
+
+    /// May the holder of `permit`, who may read the log, see the entry at `leaf`, which says this (none: its bytes are no
+    /// entry)? A no is in the log as a decision of its own before it is said; a yes is in the permit's.
+    pub async fn ask_to_read(
+        &self,
+        permit: &Permit,
+        reader: &Reader,
+        (leaf, entry): (u64, Option<&Entry>),
+    ) -> Result<(), Refusal> {
+        let decision = reader.decide(entry);
+        if decision.verdict == Verdict::Allow {
+            return Ok(());
+        }
+        let (request, (rules, context)) = (permit.request(), reader.grounds());
+        let event = Event::Decision {
+            action: Action::Portal(PortalAction::ReadEntry { leaf }),
+            context: context.clone(),
+            decision: decision.clone().into(),
+            policy: rules.version().clone(),
+        };
+        let caller = Some(permit.standing.caller.clone());
+        let draft = Draft { caller, happened_at: self.0.clock.now(), event, request: Some(request) };
+        let Ok(_receipt) = self.0.log.append(&draft).await else {
+            Counters::bump(&self.0.counters.unavailable);
+            return Err(Refusal::Unavailable { why: "the audit log does not answer", request });
+        };
+        Counters::bump(&self.0.counters.denied);
+        Err(Refusal::Denied { decision, request })
     }
 
     /// The rules in force, and what is wrong with newer ones.

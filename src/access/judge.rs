@@ -1,7 +1,8 @@
 //! What the rules say, and nothing else: a pure function of the rules, the caller, the action and the circumstances.
 //!
 //! INVARIANT: all four are in a decision's entry, by value or by hash, so [`replay`] gives the same answer years later. It
-//! asks all rules and remembers nothing, so it checks the short cuts that were taken at the time as well.
+//! asks all rules and remembers nothing, so it checks the short cuts that were taken at the time as well. What was judged in
+//! the reading of an entry is that entry, named by its place: [`replay_reading`].
 //! INVARIANT: any error of evaluation is a denial, whatever the other rules say; Cedar alone would skip the rule.
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use cedar_policy::{AuthorizationError, Authorizer, Entities, PolicyId, Response};
 
 use super::{
-    AccessFault,
+    AccessFault, Reader,
     policy::{Rules, Texts},
     reads::Reads,
     remembered::{Recalled, is_fresh},
@@ -22,7 +23,7 @@ use crate::{
         Common,
         entry::{Entry, Event},
     },
-    model::{Action, AssuranceLevel, Caller, Cause, Context, Decision, Timestamp, Verdict},
+    model::{Action, AssuranceLevel, Caller, Cause, Context, Decision, PortalAction, Timestamp, Verdict},
 };
 
 /// What rules may read about a request at `now`.
@@ -97,6 +98,20 @@ fn ask(rules: &Rules, breadth: Breadth, caller: &Caller, action: &Action) -> Res
 
 /// Judges a recorded decision again, from the entry and the texts that it names.
 pub fn replay(entry: &Entry, texts: Texts) -> Result<Decision, ReplayFault> {
+    let (action, caller, context, rules) = recorded(entry, texts)?;
+    match action {
+        Action::Portal(PortalAction::ReadEntry { leaf }) => Err(ReplayFault::OfAnEntry(*leaf)),
+        action => Ok(judge_by_all(&rules, caller, action, context)),
+    }
+}
+
+/// Judges again whether `read`, the entry at the place that the decision names (none: its bytes are no entry), may be seen.
+pub fn replay_reading(entry: &Entry, read: Option<&Entry>, texts: Texts) -> Result<Decision, ReplayFault> {
+    let (_, caller, context, rules) = recorded(entry, texts)?;
+    Ok(Reader::new(Arc::new(rules), caller.clone(), context.clone()).decide(read))
+}
+
+fn recorded(entry: &Entry, texts: Texts) -> Result<(&Action, &Caller, &Context, Rules), ReplayFault> {
     let (Event::Decision { action, context, policy, .. }, Some(caller)) = (&entry.event, &entry.caller) else {
         return Err(ReplayFault::NotADecision);
     };
@@ -104,7 +119,7 @@ pub fn replay(entry: &Entry, texts: Texts) -> Result<Decision, ReplayFault> {
     if rules.version() != policy {
         return Err(ReplayFault::OtherTexts);
     }
-    Ok(judge_by_all(&rules, caller, action, context))
+    Ok((action, caller, context, rules))
 }
 
 /// Why a decision could not be replayed.
@@ -116,6 +131,9 @@ pub enum ReplayFault {
     /// The hashes differ from those in the entry.
     #[error("the decision was made under other texts")]
     OtherTexts,
+    /// It is about the entry at this place, which [`replay_reading`] takes.
+    #[error("what was judged is entry {0} of the log")]
+    OfAnEntry(u64),
     /// The texts cannot be read, although they once were.
     #[error(transparent)]
     Access(#[from] AccessFault),
@@ -191,7 +209,7 @@ impl Asked {
 }
 
 /// What cannot be asked is denied.
-fn unknown(Unaskable: Unaskable) -> Decision {
+pub(super) fn unknown(Unaskable: Unaskable) -> Decision {
     denial(Cause::Unknown)
 }
 

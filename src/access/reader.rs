@@ -1,5 +1,6 @@
 //! Which entries of the log a person may read: rules over `readEntry`, asked for each entry that a page or an export
-//! would show. Nothing is recorded here, because the reading itself was asked for at the gate and is in the log.
+//! would show. Nothing is recorded here, because the reading itself was asked for at the gate and is in the log; the gate
+//! records a no to the one entry that was asked for by its place.
 //!
 //! INVARIANT: an entry is judged by its own bytes alone, and whatever cannot be judged is not shown.
 
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     audit::entry::{Entry, Event},
-    model::{Action, AppName, Attributes, Caller, ClusterName, Context, Identity, Scope, Verdict},
+    model::{Action, AppName, Attributes, Caller, ClusterName, Context, Decision, Identity, Scope, Verdict},
 };
 
 /// Somebody who was permitted to read the log, and what the rules let them see of it.
@@ -70,7 +71,19 @@ impl Reader {
     /// Whether they may see bytes in the log that are no entry: for rules, something of the kind `unreadable` that
     /// happened to the portal.
     pub fn may_read_unreadable(&self) -> bool {
-        self.may(Traits { kind: "unreadable", verdict: None, owner: None, target: None, places: vec![Place::Portal] })
+        self.may(Traits::unreadable())
+    }
+
+    /// What the rules say to seeing the entry; none: bytes that are no entry.
+    pub(super) fn decide(&self, entry: Option<&Entry>) -> Decision {
+        let sentence = entry.map_or_else(Traits::unreadable, Traits::of).sentence();
+        let question = sentence.and_then(|sentence| request::put(&self.caller, sentence));
+        question.map_or_else(judge::unknown, |question| judge::answer(&self.rules, question, &self.context))
+    }
+
+    /// The rules that are asked, and the circumstances that they may read.
+    pub(super) fn grounds(&self) -> (&Rules, &Context) {
+        (&self.rules, &self.context)
     }
 
     /// Whether they may see that somebody was let into an app or cluster: for pointing to where there is something to see.
@@ -110,6 +123,10 @@ impl Reader {
 }
 
 impl Traits {
+    fn unreadable() -> Self {
+        Self { kind: "unreadable", verdict: None, owner: None, target: None, places: vec![Place::Portal] }
+    }
+
     fn of(entry: &Entry) -> Self {
         let (verdict, target) = match &entry.event {
             Event::Decision { decision, .. } => (Some(decision.verdict.as_str()), None),

@@ -172,6 +172,8 @@ fn portal_sentence(action: &PortalAction) -> Result<Sentence, Unaskable> {
             ("readAudit", portal()?)
         }
         PortalAction::ExportAudit { .. } => ("exportAudit", portal()?),
+        // What is judged is that entry, which is not here: `Reader` asks.
+        PortalAction::ReadEntry { .. } => return Err(Unaskable),
         PortalAction::ReadPolicy => ("readPolicy", portal()?),
         PortalAction::EndSession { login, owner } => {
             let owner = Value::new_entity_uid(uid("User", &person(owner))?);

@@ -215,6 +215,7 @@ pub fn summary(action: &Action) -> String {
             PortalAction::EndSession { owner, .. } => format!("end a session of {}", owner.name),
             PortalAction::ReadAudit { search: None } => "read the audit log".to_owned(),
             PortalAction::ReadAudit { search: Some(search) } => format!("read the audit log: {search}"),
+            PortalAction::ReadEntry { leaf } => format!("read entry {leaf} of the audit log"),
             PortalAction::ExportAudit { search, format } => format!("export the audit log as {format}: {search}"),
             PortalAction::SaveSearch { name } => format!("save the search {name}"),
             PortalAction::RemoveSearch { name } => format!("remove the search {name}"),

@@ -163,6 +163,12 @@ pub enum PortalAction {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         search: Option<String>,
     },
+    /// To see one entry of the audit log. Asked of every entry that is shown; recorded only where one was asked for by
+    /// its place and the answer is no. What the rules judge is that entry, which the place leads to.
+    ReadEntry {
+        /// Its place in the log.
+        leaf: u64,
+    },
     /// To take entries of the audit log away in a file.
     ExportAudit {
         /// Which, as in the page's address.

@@ -264,6 +264,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             key: Some("log+5e6f7a8b+AQ".into()),
             lost: Some(vec!["log+1a2b3c4d+AQ".into()]),
         },
+        judged(Action::Portal(PortalAction::ReadEntry { leaf: 7 })),
     ]
 }
 

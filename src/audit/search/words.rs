@@ -113,6 +113,7 @@ const fn portal_action(action: &PortalAction) -> &'static str {
         PortalAction::ListSessions => "list-sessions",
         PortalAction::EndSession { .. } => "end-session",
         PortalAction::ReadAudit { .. } => "read-audit",
+        PortalAction::ReadEntry { .. } => "read-entry",
         PortalAction::ExportAudit { .. } => "export-audit",
         PortalAction::SaveSearch { .. } => "save-search",
         PortalAction::RemoveSearch { .. } => "remove-search",

@@ -4,7 +4,7 @@
 use sqlx::PgConnection;
 
 use crate::{
-    access::Reader,
+    access::{Gate, Permit, Reader, Refusal},
     audit::{
         Log,
         entry::Entry,
@@ -75,6 +75,18 @@ pub async fn newest(
         )
     });
     Ok(reading)
+}
+
+/// What the bytes of the one entry say that was asked for by its place; none: nothing, they are no entry. That it may not
+/// be shown is in the log before it is said.
+pub async fn one(
+    gate: &Gate,
+    (permit, reader): (&Permit, &Reader),
+    (index, leaf): (u64, &[u8]),
+) -> Result<Option<Entry>, Refusal> {
+    let entry = Entry::from_leaf(leaf).ok();
+    gate.ask_to_read(permit, reader, (index, entry.as_ref())).await?;
+    Ok(entry)
 }
 
 /// The entry next to `index` that may be shown, among a few: the one before it, and the one after.

@@ -52,6 +52,7 @@ pub(super) const DECISION: &[Field] = &[
     field("action.invited", Flag, "enrol: whether an administrator has invited this person", "unmapped.invited"),
     field("action.what", Word, "portal: what is asked for", "api.operation"),
     field("action.search", Text, "portal: what is looked for in the log, as in a page's address", "unmapped.search"),
+    field("action.leaf", Count("entry"), "portal: the entry of the log that was asked for", "unmapped.leaf"),
     field("action.format", Word, "portal: csv, ndjson, bundle or manifest", "unmapped.format"),
     field("action.name", Text, "portal: the name of a search", "resources.0.name"),
     field("action.login", Id, "portal: the login to end", "resources.0.uid"),
