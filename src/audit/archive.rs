@@ -17,7 +17,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{
     ChangeFault, Draft, Event, Log,
-    bundle::{Broken, BundleFault, Kept, Selection, check, write},
+    bundle::{Broken, BundleFault, Kept, Selection, Texts, check, write},
     checkpoint::Verifier,
     whole_file::{Name, WholeFile},
 };
@@ -160,7 +160,7 @@ async fn put(db: &mut PgConnection, due: &Due, path: &Path) -> Result<(Vec<Verif
     let selection = Selection::of([due.entries.clone()]);
     let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
     let mut out = WholeFile::begin(path).map_err(at)?;
-    let written = write(db, &selection, &signed, (&head.origin, &texts), &[], &mut out).await?;
+    let written = write(db, &selection, &signed, (&head.origin, &texts), &[], Texts::Included, &mut out).await?;
     if let Some(changed) = written.changed.first() {
         let what = format!("the stored text of the {changed} is not the one that was in force");
         return Err(ArchiveFault::Log(what));

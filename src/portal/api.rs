@@ -216,7 +216,11 @@ fn distinct(mut namespaces: Vec<String>) -> Result<Vec<String>, PortalFault> {
     namespaces.sort();
     namespaces.dedup();
     let sound = namespaces.len() <= 64 && namespaces.iter().all(|name| name.parse::<ClusterName>().is_ok());
-    if sound { Ok(namespaces) } else { Err(PortalFault::BadRequest("A namespace is not one, or there are too many.")) }
+    if sound {
+        Ok(namespaces)
+    } else {
+        Err(PortalFault::BadRequest("A namespace is not one, or there are too many.".into()))
+    }
 }
 
 /// RFC 7468.

@@ -4,6 +4,8 @@
 //! An attacker can send a person a link to this page. What it asks is shown, kept on the server, and taken from there
 //! when the person answers, so that the answer is to what was shown.
 
+use std::borrow::Cow;
+
 use axum::{
     Form,
     extract::{Query, State},
@@ -157,11 +159,12 @@ fn checked(asked: Asked, request: RequestId, at: Timestamp) -> Result<Option<Ask
 
 const KEY: &str = "command_line";
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
-const GONE: PortalFault = PortalFault::BadRequest(
+const GONE: PortalFault = PortalFault::BadRequest(Cow::Borrowed(
     "The question of the command line has expired or was answered. Type `bailiwick login` again.",
-);
-const ODD: PortalFault =
-    PortalFault::BadRequest("That is not a question of the command line's. Type `bailiwick login` again.");
+));
+const ODD: PortalFault = PortalFault::BadRequest(Cow::Borrowed(
+    "That is not a question of the command line's. Type `bailiwick login` again.",
+));
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! described without repeating what was sent. A failure is ours: it goes to our log once, with the request's id, and only
 //! that id is shown. Browsers get a page, programs get RFC 9457.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -48,7 +48,7 @@ pub enum PortalFault {
     /// Denial: the provider did not let them sign in, or they did not want to. Recorded.
     Cancelled,
     /// Bad request.
-    BadRequest(&'static str),
+    BadRequest(Cow<'static, str>),
     /// Bad request: not even of the form that is read here.
     Malformed(StatusCode),
     /// Denial: no rule lets this person read the entry. That they asked is recorded.
@@ -176,7 +176,7 @@ impl PortalFault {
                     .to_owned()
             }
             Self::NoLogin => "No session has this id.".to_owned(),
-            Self::BadRequest(what) => (*what).to_owned(),
+            Self::BadRequest(what) => what.clone().into_owned(),
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
             Self::Archived => "Its hash is still in the log; its text is in the archive that the log names.".to_owned(),
@@ -367,7 +367,7 @@ impl From<IdentityFault> for PortalFault {
             IdentityFault::Denied(Denial::LoginEnded) => Self::NobodyHere,
             IdentityFault::Denied(Denial::ProviderRefused) => Self::Cancelled,
             IdentityFault::Denied(denial) => Self::Unproven(denial.to_string(), Recorded::NotYet),
-            IdentityFault::BadRequest(what) => Self::BadRequest(what),
+            IdentityFault::BadRequest(what) => Self::BadRequest(what.into()),
             IdentityFault::Provider(why) => Self::Provider(why),
             IdentityFault::Credential(fault) => fault.into(),
             fault @ IdentityFault::Internal(_) => Self::failure(fault),
@@ -381,7 +381,7 @@ impl From<CredentialFault> for PortalFault {
         match fault {
             CredentialFault::LoginEnded => Self::NobodyHere,
             CredentialFault::NotPermitted => Self::Unproven(fault.to_string(), Recorded::Already),
-            CredentialFault::BadRequest(what) => Self::BadRequest(what),
+            CredentialFault::BadRequest(what) => Self::BadRequest(what.into()),
             CredentialFault::Store(_) | CredentialFault::Unrecorded(_) => Self::Unavailable(fault.to_string()),
             fault => Self::failure(fault),
         }

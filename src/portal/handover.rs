@@ -36,7 +36,7 @@ pub async fn carry(
 ) -> Result<Response, PortalFault> {
     let app = portal.settings.app.iter().find(|app| app.name == asked.app).ok_or(PortalFault::NotFound)?;
     if asked.nonce.len() != 64 || !asked.nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(PortalFault::BadRequest("The nonce is not a SHA-256."));
+        return Err(PortalFault::BadRequest("The nonce is not a SHA-256.".into()));
     }
     let back = AppPath::parse_or_front(&asked.back);
     let caller = portal.callers.from_session(&session, visit.address).await;

@@ -101,7 +101,7 @@ pub fn routes() -> Vec<Route> {
         get("/audit/entries/{leaf}/proof", SignedIn, audit::proof),
         get("/audit/entries/{leaf}/evidence", SignedIn, audit::evidence),
         get("/audit/export", SignedIn, audit::export),
-        get("/audit/manifests/{sha256}", SignedIn, audit::manifest),
+        get("/audit/manifests/{name}", SignedIn, audit::manifest),
         post("/audit/searches", SignedIn, audit::save),
         post("/audit/searches/remove", SignedIn, audit::remove),
         get("/policy", SignedIn, administration::policy),

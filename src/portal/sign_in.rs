@@ -77,7 +77,7 @@ pub async fn callback(
 ) -> Result<Response, PortalFault> {
     let ceremony: Option<CeremonyId> = session.remove(CEREMONY).await.map_err(PortalFault::failure)?;
     let ceremony =
-        ceremony.ok_or(PortalFault::BadRequest("No sign-in has begun in this browser. Please begin again."))?;
+        ceremony.ok_or(PortalFault::BadRequest("No sign-in has begun in this browser. Please begin again.".into()))?;
     let half = portal.logins.finish(ceremony, &answer, &visit).await.map_err(PortalFault::recorded)?;
     let before: Option<LoginId> = session.get(LOGIN).await.map_err(PortalFault::failure)?;
     if let Some(before) = before {
@@ -108,7 +108,7 @@ pub async fn sign_out(
     AtLeastHalf(caller): AtLeastHalf,
     session: Session,
 ) -> Result<Response, PortalFault> {
-    let failure = |_| PortalFault::BadRequest("the portal's address is not a base");
+    let failure = |_| PortalFault::BadRequest("the portal's address is not a base".into());
     let back = portal.settings.portal.url.join(SIGNED_OUT).map_err(failure)?;
     let id_token: Option<String> = session.get(ID_TOKEN).await.map_err(PortalFault::failure)?;
     let provider = portal.logins.sign_out(&caller, id_token.as_deref(), &back, &visit).await?;

@@ -33,3 +33,23 @@ pub async fn manifest(
         .await?;
     Ok(body)
 }
+
+/// The newest of a person's exports: the manifest's hash in hex, the manifest, and when it was made.
+pub async fn newest(
+    db: impl PgExecutor<'_>,
+    person: PersonId,
+    most: i64,
+) -> Result<Vec<(String, String, Timestamp)>, StoreFault> {
+    let rows = sqlx::query_as(
+        "select encode(sha256, 'hex'), body, made_at
+         from export_manifest
+         where person = $1
+         order by made_at desc, sha256
+         limit $2",
+    )
+    .bind(person.uuid())
+    .bind(most)
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
+}

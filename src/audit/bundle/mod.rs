@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 pub use check::{Kept, check};
 pub use proven::{Broken, Proven, Signed};
-pub use write::{Continued, Written, write};
+pub use write::{Continued, Texts, Written, write};
 
 use super::{proof::ProofFault, tree::Hash};
 use crate::store::StoreFault;

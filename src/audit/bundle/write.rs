@@ -30,6 +30,15 @@ pub struct Continued {
     pub root: Hash,
 }
 
+/// Whether the texts come along that entries name by their hashes. The proof is the same without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// Those that the database has.
+    Included,
+    /// None: for whoever may not read the rules.
+    LeftOut,
+}
+
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -45,7 +54,7 @@ pub struct Written {
     pub sha256: Hash,
 }
 
-/// Writes the entries of `selection` with their proof up to `signed`, a checkpoint of the log `origin`, and the texts
+/// Writes the entries of `selection` with their proof up to `signed`, a checkpoint of the log `origin`, and the `texts`
 /// that they name; besides, what leads from every older key to the newest. After a fault, what was written means nothing.
 pub async fn write(
     db: &mut PgConnection,
@@ -53,6 +62,7 @@ pub async fn write(
     signed: &Checkpoint,
     (origin, keys): (&str, &[String]),
     older: &[Continued],
+    texts: Texts,
     out: &mut impl Write,
 ) -> Result<Written, BundleFault> {
     if selection.end() > signed.size {
@@ -79,7 +89,10 @@ pub async fn write(
     if pen.edge.root().as_slice() != signed.root {
         return Err(BundleFault::Unsound("the entries do not come to the root that was signed".to_owned()));
     }
-    let (texts, changed) = pen.texts(db).await?;
+    let (texts, changed) = match texts {
+        Texts::Included => pen.texts(db).await?,
+        Texts::LeftOut => (0, Vec::new()),
+    };
     pen.out.flush()?;
     let sha256 = pen.digest.finish().as_ref().try_into().unwrap_or_default();
     Ok(Written { entries: pen.entries, texts, changed, bytes: pen.bytes, sha256 })

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::{
-        bundle::{BundleFault, Continued, Selection, Written, write},
+        bundle::{BundleFault, Continued, Selection, Texts, Written, write},
         checkpoint::Checkpoint,
     },
     model::RequestId,
@@ -150,7 +150,7 @@ async fn put(
     out: &mut Out,
 ) -> Result<Written, CliFault> {
     let keys = log_keys(db, &head.origin).await?;
-    let written = write(db, selection, signed, (&head.origin, &keys), older, out).await;
+    let written = write(db, selection, signed, (&head.origin, &keys), older, Texts::Included, out).await;
     written.map_err(|fault| match fault {
         BundleFault::Unsound(_) | BundleFault::Missing(_) => CliFault::failed(fault),
         BundleFault::Write(fault) => out.fault(&fault),

@@ -19,13 +19,13 @@ use super::{
     reading::{Reading, Shown},
 };
 use crate::{
-    access::{Permit, Reader},
+    access::{Permit, Reader, Refusal},
     audit::{
         Log,
         entry::{Entry, Event},
         search::{Losses, Lost, Search, archived_before},
     },
-    model::{Action, Caller, PortalAction, RequestId},
+    model::{Caller, PortalAction, RequestId},
     portal::{
         Portal, PortalFault,
         caller::{SignedIn, Visitor},
@@ -48,11 +48,7 @@ pub async fn entry(
     let Opened { permit, reader, shown } = open(&portal, &caller, visit.request, (&session, &leaf), read).await?;
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let now = portal.clock.now();
-    let texts = if portal.would_allow(&permit, Action::Portal(PortalAction::ReadPolicy)) {
-        Texts::Shown
-    } else {
-        Texts::Withheld
-    };
+    let texts = Texts::of(&portal, &permit);
     let why = match &shown.entry {
         Some(entry) => explain::why(&mut db, entry, texts).await?,
         None => None,
@@ -69,6 +65,7 @@ pub async fn entry(
         why,
         proof: proven.words(now),
         evidence: files(&portal, &permit, shown.index, proven.holds()),
+        without_texts: texts == Texts::Withheld && might_export(&portal, &permit),
         left_out: left_out(kin.left_out, Counted::for_reader(&reader)),
         kin: kin_lines(&kin, shown.index, &links),
         ways: shown.entry.as_ref().map(ways).unwrap_or_default(),
@@ -137,11 +134,18 @@ pub async fn open(
         permit.spend().2.answered(status);
         return Err(fault);
     };
-    let Some(entry) = reading::judge(&reader, &leaf) else {
-        permit.spend().2.answered(403);
-        return Err(PortalFault::Hidden);
-    };
-    Ok(Opened { permit, reader, shown: Shown { index, leaf, entry } })
+    match reading::one(&portal.gate, (&permit, &reader), (index, &leaf)).await {
+        Ok(entry) => Ok(Opened { permit, reader, shown: Shown { index, leaf, entry } }),
+        Err(Refusal::Unavailable { why, .. }) => {
+            permit.spend().2.answered(503);
+            Err(PortalFault::Unavailable(why.to_owned()))
+        }
+        // Which rule says no would tell of the entry.
+        Err(Refusal::Denied { .. } | Refusal::StepUp { .. }) => {
+            permit.spend().2.answered(403);
+            Err(PortalFault::Hidden)
+        }
+    }
 }
 
 /// Why there is no entry at `index`: the log is shorter, or says that it was archived; or somebody has removed it.

@@ -1,5 +1,6 @@
 //! Evidence to take away: an entry with all that belongs to its request and may be read, proven in one file that is
-//! checked offline. Asked for at the gate as an export, judged entry by entry, and recorded when it is complete.
+//! checked offline. Asked for at the gate as an export, judged entry by entry, and recorded when it is complete. The
+//! texts of rules come along for those who may read them.
 
 use axum::{
     extract::{Path, State},
@@ -11,6 +12,7 @@ use tower_sessions::Session;
 
 use super::{
     entry::{kin, open},
+    explain::Texts,
     reading::Shown,
 };
 use crate::{
@@ -45,7 +47,11 @@ pub async fn evidence(
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
     let kin = kin(&mut db, (&opened.reader, &portal.log), &opened.shown).await?;
     let index = opened.shown.index;
-    let file = match written(&mut db, &opened.shown, &kin.entries).await {
+    let texts = match Texts::of(&portal, &opened.permit) {
+        Texts::Shown => bundle::Texts::Included,
+        Texts::Withheld => bundle::Texts::LeftOut,
+    };
+    let file = match written(&mut db, &opened.shown, &kin.entries, texts).await {
         Ok(file) => file,
         Err(fault) => return Err(refused(opened.permit, fault)),
     };
@@ -75,7 +81,12 @@ struct File {
 }
 
 /// The file: the entry and its kin as far as a signed checkpoint covers them, up to the newest.
-async fn written(db: &mut PgConnection, shown: &Shown, kin: &[Shown]) -> Result<File, BundleFault> {
+async fn written(
+    db: &mut PgConnection,
+    shown: &Shown,
+    kin: &[Shown],
+    texts: bundle::Texts,
+) -> Result<File, BundleFault> {
     let beyond = || BundleFault::Beyond("no checkpoint covers this entry yet".to_owned());
     let signed = checkpoint::newest(&mut *db).await?.ok_or_else(beyond)?;
     let head = head::newest(&mut *db).await?;
@@ -86,7 +97,7 @@ async fn written(db: &mut PgConnection, shown: &Shown, kin: &[Shown]) -> Result<
     let covered = wanted.filter(|index| *index < signed.size || *index == shown.index);
     let selection = Selection::of(covered.map(|index| index..index.saturating_add(1)));
     let mut bytes = Vec::new();
-    let written = bundle::write(db, &selection, &signed, (&head.origin, &keys), &[], &mut bytes).await?;
+    let written = bundle::write(db, &selection, &signed, (&head.origin, &keys), &[], texts, &mut bytes).await?;
     for changed in written.changed {
         tracing::error!(%changed, index = shown.index, "a stored text is not the one that was in force");
     }
@@ -96,7 +107,7 @@ async fn written(db: &mut PgConnection, shown: &Shown, kin: &[Shown]) -> Result<
 fn refused(permit: Permit, fault: BundleFault) -> PortalFault {
     let (status, fault) = match fault {
         BundleFault::Beyond(_) => {
-            (400, PortalFault::BadRequest("No signed checkpoint covers this entry yet. Try again in a second."))
+            (400, PortalFault::BadRequest("No signed checkpoint covers this entry yet. Try again in a second.".into()))
         }
         BundleFault::Archived(_) => (410, PortalFault::Archived),
         BundleFault::Missing(index) => (500, PortalFault::Missing(index)),

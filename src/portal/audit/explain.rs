@@ -8,26 +8,35 @@ use super::{
     facts::{code, link, plain},
 };
 use crate::{
-    access::rules_of,
+    access::{Permit, rules_of},
     audit::{
         entry::{Entry, Event},
         texts::{Text, text},
     },
-    model::{Action, Caller, Context, Decision, Upgrade, Verdict},
+    model::{Action, Caller, Context, Decision, PortalAction, Upgrade, Verdict},
     portal::{
+        Portal,
         entry_words::visible,
         page::{Fact, RuleWords, WhyWords},
     },
     store::{StoreFault, policy_text::TextKind},
 };
 
-/// Whether the reader may see the rules themselves.
+/// Whether a person may see the texts that were in force: rules, entities and schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Texts {
     /// They may.
     Shown,
     /// They may know their names alone.
     Withheld,
+}
+
+impl Texts {
+    /// As the rules say to the holder of `permit`.
+    pub fn of(portal: &Portal, permit: &Permit) -> Self {
+        let may = portal.would_allow(permit, Action::Portal(PortalAction::ReadPolicy));
+        if may { Self::Shown } else { Self::Withheld }
+    }
 }
 
 /// Why it was decided so; none for what is no decision.
@@ -49,6 +58,10 @@ pub async fn why(db: &mut PgConnection, entry: &Entry, texts: Texts) -> Result<O
         fresh: decision.fresh.map(|fresh| fresh_words(fresh).to_owned()),
         alarm: (text == Text::Changed).then(|| CHANGED.to_owned()),
         rules: rules(decision, &text),
+        unshown: match texts {
+            Texts::Shown => "Its text is not kept here.",
+            Texts::Withheld => "Its text is for those whom a rule gives readPolicy.",
+        },
         errors: decision.errors.iter().map(|fault| visible(fault)).collect(),
         context,
     }))

@@ -1,6 +1,7 @@
 //! Entries to take away: what a search finds and the reader may read, streamed as CSV or NDJSON in short transactions.
 //! Asked for at the gate, recorded when it is complete, together with its manifest of hashes. Whoever loses the right to
-//! it meanwhile, by a rule or with their login, loses the rest; so does everybody when the log takes no entries.
+//! it meanwhile, by a rule or with their login, loses the rest; so does everybody when the log takes no entries. A header
+//! says where the manifest will be.
 
 use std::{
     pin::Pin,
@@ -10,7 +11,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::header;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 use tower_sessions::Session;
 use url::form_urlencoded;
 
-use super::{asked::Asked, saved::LONGEST_SEARCH};
+use super::{asked::Asked, manifest, saved::LONGEST_SEARCH};
 use crate::{
     access::{Reader, Standing},
     audit::{
@@ -60,33 +61,12 @@ pub async fn export(
     let headers = [
         (header::CONTENT_TYPE, format.media_type().to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+        (header::LINK, manifest::link(visit.request)),
     ];
     let (parts, taken) = mpsc::channel(AHEAD);
     portal.errands.spawn(errand.run(export, (search, format), name, parts));
     let body = Streamed { parts: taken, cut: cut(format), end: End::None };
     Ok(told(permit, (headers, Body::new(body)).into_response()))
-}
-
-/// GET /audit/manifests/{sha256}
-pub async fn manifest(
-    State(portal): State<Portal>,
-    Visitor(visit): Visitor,
-    SignedIn(caller): SignedIn,
-    session: Session,
-    Path(sha256): Path<String>,
-) -> Result<Response, PortalFault> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(&sha256, &mut hash).map_err(|_| PortalFault::NotFound)?;
-    let search = format!("manifest={}", hex::encode(hash));
-    let action = PortalAction::ExportAudit { search, format: "manifest".to_owned() };
-    let permit = portal.ask_on_the_way(&caller, visit.request, action, (&session, "/audit")).await?;
-    let Some(body) = export_manifest::manifest(&portal.pool, &hash, caller.person).await? else {
-        permit.spend().2.answered(404);
-        return Err(PortalFault::NotFound);
-    };
-    let name = "attachment; filename=\"manifest.json\"".to_owned();
-    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok(told(permit, (headers, body).into_response()))
 }
 
 /// The format and the search of an address.
@@ -97,12 +77,12 @@ fn wish(query: Option<&str>) -> Result<(Format, Search), PortalFault> {
         [(_, format)] => [Format::Csv, Format::Ndjson].into_iter().find(|known| known.as_str() == format),
         _ => None,
     };
-    let format = format.ok_or(PortalFault::BadRequest("Entries are exported as csv or as ndjson."))?;
+    let format = format.ok_or(PortalFault::BadRequest("Entries are exported as csv or as ndjson.".into()))?;
     let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
     let asked = Asked::read(Some(&rest));
     let fits = |search: &Search| search.to_query().len() <= LONGEST_SEARCH;
     let search = asked.search.ok().filter(|_| asked.before.is_none()).filter(fits);
-    Ok((format, search.ok_or(PortalFault::BadRequest("This is no search that could be exported."))?))
+    Ok((format, search.ok_or(PortalFault::BadRequest("This is no search that could be exported.".into()))?))
 }
 
 /// An export on its way.

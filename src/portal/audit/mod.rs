@@ -9,6 +9,7 @@ mod evidence;
 mod explain;
 mod export;
 mod facts;
+mod manifest;
 mod proven;
 mod reading;
 mod saved;
@@ -27,7 +28,8 @@ pub use asked::Links;
 pub use entry::{entry, proof};
 pub use evidence::evidence;
 pub use explain::lines;
-pub use export::{export, manifest};
+pub use export::export;
+pub use manifest::manifest;
 pub use saved::{remove, save};
 
 use self::{
@@ -45,7 +47,7 @@ use super::{
     words,
 };
 use crate::{
-    access::{Door, Permit, Reader},
+    access::{Door, Reader},
     audit::{
         Event, Log,
         search::{self, Activity, Search},
@@ -76,6 +78,7 @@ pub async fn page(
     let now = portal.clock.now();
     let links = asked.links();
     let sealed = checkpoint::newest(&mut *db).await?;
+    let may_export = asked.search.is_ok() && might_export(&portal, &permit);
     let page = AuditPage {
         frame: portal.frame(&permit, here),
         checkpoint: sealed.map(|sealed| CheckpointWords {
@@ -94,11 +97,13 @@ pub async fn page(
         older: view.reading.next.map(|next| links.before(Some(next))),
         saved: saved::words(&mut db, caller.person, &links).await?,
         to_save: asked.search.as_ref().ok().filter(|_| asked.is_filtered()).map(Search::to_query),
-        exports: if asked.search.is_ok() { exports(&portal, &permit, &links) } else { Vec::new() },
+        manifests: if may_export { manifest::newest(&mut db, caller.person, now).await? } else { Vec::new() },
+        exports: if may_export { exports(&links) } else { Vec::new() },
         filter: asked.form(),
         days: days(&view.reading.entries, &links),
     };
-    Ok(told(permit, show(StatusCode::OK, &page)))
+    let status = if asked.search.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok(told(permit, show(status, &page)))
 }
 
 /// What there is to see.
@@ -223,11 +228,11 @@ fn behind(reading: &Reading, counted: Counted) -> Option<String> {
         .then(|| format!("The search index is {} behind; the newest are read one by one.", words::entries(behind)))
 }
 
-/// Where the entries can be had as a file, for those who may take them away.
-fn exports(portal: &Portal, permit: &Permit, links: &Links) -> Vec<Choice> {
-    let formats = [("CSV", "csv"), ("NDJSON", "ndjson")].into_iter().filter(|_| might_export(portal, permit));
+/// Where the entries can be had as a file.
+fn exports(links: &Links) -> Vec<Choice> {
     let address = |format: &str| format!("/audit/export?{}", links.query(Some(("format", format.to_owned()))));
-    formats.map(|(label, format)| Choice { label, href: address(format), current: false }).collect()
+    let formats = [("CSV", "csv"), ("NDJSON", "ndjson")];
+    formats.map(|(label, format)| Choice { label, href: address(format), current: false }).into()
 }
 
 /// How many entries were left out, and why. Whoever may not know how much else there is reads the same words each time:

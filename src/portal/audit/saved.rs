@@ -1,7 +1,7 @@
 //! Searches that people keep under a name, each their own. Keeping and forgetting one is asked for at the gate, and the
 //! change and its entry, with what was before and after, are one transaction.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Form,
@@ -30,6 +30,9 @@ pub struct Kept {
     name: String,
     #[serde(default)]
     search: String,
+    /// Whether it may take the place of one of that name.
+    #[serde(default)]
+    replace: Option<String>,
 }
 
 /// POST /audit/searches
@@ -41,13 +44,21 @@ pub async fn save(
 ) -> Result<Response, PortalFault> {
     let name = name(&kept.name)?;
     let asked = Asked::read(Some(&kept.search));
-    let search = asked.search.map_err(|_| PortalFault::BadRequest("This is no search that could be kept."))?;
+    let search = asked.search.map_err(|_| bad("This is no search that could be kept."))?;
     if search.to_query().len() > LONGEST_SEARCH {
-        return Err(PortalFault::BadRequest("This search is too long to be kept."));
+        return Err(bad("This search is too long to be kept."));
     }
-    let kept = saved_search::of_person(&portal.pool, caller.person).await?;
-    if kept.len() >= MOST && kept.iter().all(|(other, _)| *other != name) {
-        return Err(PortalFault::BadRequest("So many searches are kept already: forget one of them first."));
+    let earlier = saved_search::of_person(&portal.pool, caller.person).await?;
+    match earlier.iter().find(|(other, _)| *other == name) {
+        None if earlier.len() >= MOST => {
+            return Err(bad("So many searches are kept already: forget one of them first."));
+        }
+        Some((_, other)) if *other != search.to_query() && kept.replace.is_none() => {
+            return Err(bad(
+                "A search of this name is kept already. Take another name, or say that it is to be replaced.",
+            ));
+        }
+        _ => {}
     }
     let action = PortalAction::SaveSearch { name: name.clone() };
     change(&portal, &caller, visit.request, action, Change { name, after: Some(search.to_query()) }).await?;
@@ -63,8 +74,8 @@ pub async fn remove(
 ) -> Result<Response, PortalFault> {
     // One that was kept by another binary may have any name; it need not be a good one to go.
     let name = kept.name;
-    if name.is_empty() || name.chars().count() > LONGEST_NAME {
-        return Err(PortalFault::BadRequest("No search has this name."));
+    if saved_search::of_person(&portal.pool, caller.person).await?.iter().all(|(other, _)| *other != name) {
+        return Err(bad("No search of yours has this name, so none was forgotten."));
     }
     let action = PortalAction::RemoveSearch { name: name.clone() };
     change(&portal, &caller, visit.request, action, Change { name, after: None }).await?;
@@ -131,11 +142,21 @@ async fn change(
 /// A name that can stand in a list: short, and nothing in it that hides.
 fn name(typed: &str) -> Result<String, PortalFault> {
     let name = typed.split_whitespace().collect::<Vec<_>>().join(" ");
-    let is_plain = visible(&name) == name;
-    if name.is_empty() || name.chars().count() > LONGEST_NAME || !is_plain {
-        return Err(PortalFault::BadRequest("A name is a few words of plain letters, 60 characters at most."));
+    if let Some(hidden) = name.chars().find(|c| visible(&c.to_string()) != c.to_string()) {
+        let (code, nth) = (u32::from(hidden), name.chars().take_while(|c| *c != hidden).count() + 1);
+        return Err(bad(format!(
+            "A name is a few words that can be seen. Character {nth} of this one is U+{code:04X}."
+        )));
     }
-    Ok(name)
+    match name.chars().count() {
+        0 => Err(bad("A name has at least one letter.")),
+        1..=LONGEST_NAME => Ok(name),
+        long => Err(bad(format!("A name has {LONGEST_NAME} characters at most; this one has {long}."))),
+    }
+}
+
+fn bad(why: impl Into<Cow<'static, str>>) -> PortalFault {
+    PortalFault::BadRequest(why.into())
 }
 
 const LONGEST_NAME: usize = 60;
@@ -156,5 +177,11 @@ mod tests {
         for bad in ["", " ", "a\u{202e}b", "a\u{1b}[2J", &"x".repeat(61)] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
+        let why = |typed: &str| match name(typed) {
+            Err(PortalFault::BadRequest(why)) => why.into_owned(),
+            other => panic!("{other:?}"),
+        };
+        assert!(why("ab\u{200b}c").ends_with("Character 3 of this one is U+200B."));
+        assert!(why(&"x".repeat(61)).ends_with("this one has 61."));
     }
 }

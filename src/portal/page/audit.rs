@@ -43,6 +43,8 @@ pub struct AuditPage {
     pub to_save: Option<String>,
     /// Addresses of exports, for those who may: the format and the address.
     pub exports: Vec<Choice>,
+    /// The manifests of one's own newest exports: label and address.
+    pub manifests: Vec<(String, String)>,
 }
 
 /// The newest signed head of the log.
@@ -139,6 +141,27 @@ pub struct EntryLine {
     /// Whether it is the entry of the page that it is shown on.
     pub current: bool,
 }
+
+impl EntryLine {
+    /// How what was asked begins, if it is long.
+    pub fn beginning(&self) -> Option<String> {
+        beginning(&self.asked)
+    }
+
+    /// How the request that this came of begins, if it is long.
+    pub fn beginning_of(&self) -> Option<String> {
+        self.of.as_deref().and_then(beginning)
+    }
+}
+
+/// How a text begins that would bury what stands around it. Peers write paths of thousands of characters.
+pub(super) fn beginning(text: &str) -> Option<String> {
+    (text.chars().count() > ROOM).then(|| text.chars().take(SHOWN).chain(['…']).collect())
+}
+
+/// In characters: what stands in full, and how much of what does not.
+const ROOM: usize = 240;
+const SHOWN: usize = 180;
 
 /// A value that can be looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,6 +264,7 @@ pub(super) mod tests {
             }],
             to_save: Some("verdict=deny".to_owned()),
             exports: vec![choice("CSV", false), choice("NDJSON", false)],
+            manifests: vec![("audit-0197.csv, 2 minutes ago".to_owned(), "/audit/manifests/00ff".to_owned())],
         }
     }
 
@@ -298,6 +322,18 @@ pub(super) mod tests {
         let all = Some(("Show all of them", "/audit".to_owned()));
         let html = look_at("audit_none", &with("No entry matches", all));
         assert!(html.contains("No entry matches") && html.contains("12 entries were left out"));
+    }
+
+    #[test]
+    fn a_long_path_is_there_and_buries_nothing() {
+        let path = format!("GET wiki/{}", "b".repeat(7_000));
+        let entries = vec![line("deny", "no", &path, &[("who", "corp/ada")])];
+        let days = vec![DayWords { day: "today".to_owned(), entries }];
+        let html = look_at("audit_long", &AuditPage { days, ..page() });
+        let folded = html.split("<details class=\"whole\">").nth(1).and_then(|rest| rest.split("</details>").next());
+        assert!(folded.unwrap().contains(&path));
+        assert_eq!(html.matches(&path).count(), 1);
+        assert!(html.contains(&format!("{}…", &path[..180])));
     }
 
     #[test]

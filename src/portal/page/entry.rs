@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{EntryLine, Frame};
+use super::{EntryLine, Frame, audit::beginning};
 
 /// An entry in full.
 #[derive(Template)]
@@ -34,6 +34,8 @@ pub struct EntryPage {
     pub leaf: String,
     /// Addresses of evidence that can be taken away, for those who may: label and address.
     pub evidence: Vec<(&'static str, String)>,
+    /// Whether the texts of rules are left out of it, for those who may not read them.
+    pub without_texts: bool,
 }
 
 /// A term and what it is.
@@ -49,6 +51,13 @@ pub struct Fact {
     pub href: Option<String>,
 }
 
+impl Fact {
+    /// How it begins, if it is long.
+    pub fn beginning(&self) -> Option<String> {
+        beginning(&self.value)
+    }
+}
+
 /// A decision explained.
 pub struct WhyWords {
     /// The verdict, in a sentence.
@@ -59,6 +68,8 @@ pub struct WhyWords {
     pub alarm: Option<String>,
     /// The rules that decided, with their text as it was in force.
     pub rules: Vec<RuleWords>,
+    /// What stands in the place of a text that is not shown.
+    pub unshown: &'static str,
     /// What went wrong when rules were evaluated.
     pub errors: Vec<String>,
     /// What the rules could read.
@@ -125,6 +136,7 @@ mod tests {
                     text: Some("forbid (\n  principal,\n  action,\n  resource\n)\nunless { <b> };".to_owned()),
                     href: "/audit?rule=payments-is-for-admins".to_owned(),
                 }],
+                unshown: "Its text is not kept here.",
                 errors: vec![],
                 context: vec![fact("address", "192.0.2.7", true), fact("assurance", "passkey", false)],
             }),
@@ -144,6 +156,7 @@ mod tests {
             later: None,
             leaf: "{\"broker\":\"4f0c…\",\"caller\":{\"acr\":null}}".to_owned(),
             evidence: vec![("Evidence of this entry", "/audit/entries/418/evidence".to_owned())],
+            without_texts: false,
         }
     }
 
@@ -154,6 +167,26 @@ mod tests {
             assert!(html.contains(word), "{word} is missing");
         }
         assert!(html.contains("aria-current=\"true\"") && html.contains("rel=\"prev\""));
+    }
+
+    #[test]
+    fn an_entry_about_a_long_path_is_no_longer_than_another() {
+        let path = format!("/{}", "b".repeat(7_000));
+        let this = line("deny", "no", &format!("GET wiki{path}"), &[]);
+        let leaf = format!("{{\"path\":\"{path}\"}}");
+        let whole = EntryPage {
+            facts: vec![Fact { href: None, ..fact("Path", &path, true) }],
+            kin: vec![this.clone()],
+            line: this,
+            leaf,
+            ..page()
+        };
+        let html = look_at("entry_long", &whole);
+        let unfolded: String = html
+            .split("<details class=\"whole\">")
+            .map(|part| part.split("</details>").last().unwrap_or_default())
+            .collect();
+        assert!(html.contains(&path) && !unfolded.contains(&path), "{unfolded}");
     }
 
     #[test]
