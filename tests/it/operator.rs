@@ -93,6 +93,13 @@ async fn what_a_broker_would_not_start_with_is_told_by_check() {
         assert!(code == 0 && complaint.contains(told), "{more}: {code} {complaint}");
         assert!(answer.starts_with("nothing keeps a broker from starting: "), "{answer}");
     }
+    fs::set_permissions(folder.path().join("ca.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    let https = "[listener]\nhttps = \"127.0.0.1:0\"\ncertificate_file = \"ca.pem\"\nkey_file = \"ca.pem\"\n";
+    let cluster = "[[cluster]]\nname = \"prod\"\nhost = \"prod.example.localhost\"\nkubeconfig = \"ca.pem\"\n";
+    fs::write(&path, format!("{}\n{cluster}", right.replace("[listener]\n", https))).unwrap();
+    let (code, _, complaint) = types(&folder, "check").await;
+    let told: Vec<&str> = complaint.lines().filter(|line| line.contains("ca.pem")).collect();
+    assert!(code == 1 && told.len() == 2, "the server's certificate and the kubeconfig: {code} {complaint}");
     fs::write(&path, &right).unwrap();
     fs::write(folder.path().join("wrapping.key"), "too short\n").unwrap();
     let (code, _, complaint) = types(&folder, "check").await;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -48,7 +48,10 @@ async fn an_outage_loses_nothing() {
 async fn a_sink_that_is_slow_for_many_gets_fewer_at_once() {
     let db = database().await;
     fill(&db.pool, 40).await;
-    let endpoint = Endpoint::start(BatchFormat::Ndjson, |batch| {
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&sizes);
+    let endpoint = Endpoint::start(BatchFormat::Ndjson, move |batch| {
+        seen.lock().unwrap().push(batch.len());
         Box::pin(async move {
             if batch.len() > 4 {
                 std::future::pending::<()>().await;
@@ -58,9 +61,13 @@ async fn a_sink_that_is_slow_for_many_gets_fewer_at_once() {
     })
     .await;
     let quick = Pace { send: Duration::from_secs(1), ..pace() };
-    let _collectors = ship(&db.pool, to(http(&endpoint.url, BatchFormat::Ndjson)), quick).await;
+    let collector = Collector { batch: 500, ..to(http(&endpoint.url, BatchFormat::Ndjson)) };
+    let _collectors = ship(&db.pool, collector, quick).await;
+    let fault = until_failing(&db.pool).await.fault.unwrap();
+    assert!(fault.contains("it took longer than 1s, with 40 entries at once"), "{fault}");
     until_shipped(&db.pool, 40).await;
     endpoint.assert_complete(40);
+    assert_eq!(sizes.lock().unwrap()[..4], [40, 20, 10, 5], "what was sent is halved, whatever might have been");
 }
 
 #[tokio::test]
