@@ -33,6 +33,11 @@ pub fn say(answer: impl Display) {
     }
 }
 
+/// `1 entry`, `7 entries`
+pub fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
 /// Keeps in mind what a command has changed, before it answers: that stays so, whether the answer arrives or not.
 pub fn changed(what: impl Display) {
     CHANGED.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_string());

@@ -12,7 +12,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    super::{CliFault, Ending, output::remark},
+    super::{
+        CliFault, Ending,
+        output::{entries, remark},
+    },
     LogDatabase, kept_note, log_keys, newest_head,
     out::Out,
     recorded::{Recorded, record},
@@ -90,10 +93,10 @@ impl Bundle {
         let written = put(&recorded, &mut db, &selection, &signed, &head, &older, &mut out).await?;
         out.finish()?;
         remark(format_args!(
-            "{} entries and {} texts, proven by the checkpoint at {} entries; {} bytes, SHA-256 {}",
-            written.entries,
+            "{} and {} texts, proven by the checkpoint at {}; {} bytes, SHA-256 {}",
+            entries(written.entries),
             written.texts,
-            signed.size,
+            entries(signed.size),
             written.bytes,
             hex::encode(written.sha256)
         ));

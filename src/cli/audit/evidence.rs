@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use super::{
     super::{
         CliFault, Ending,
-        output::{Format, Paint, remark, say, say_json},
+        output::{Format, Paint, entries, remark, say, say_json},
     },
     cut_line, inert, shown,
 };
@@ -94,10 +94,10 @@ pub(super) async fn look_into(
 }
 
 fn tell(proven: &Proven) {
-    let Proven { origin, size, root, entries, texts, texts_named, .. } = proven;
-    say(format_args!("{} {entries} entries of {}", shown(Paint::Green, "sound:"), inert(origin)));
+    let Proven { origin, size, root, entries: count, texts, texts_named, .. } = proven;
+    say(format_args!("{} {} of {}", shown(Paint::Green, "sound:"), entries(*count), inert(origin)));
     say(format_args!("  entries      {}: unchanged, and at these places in the log", ranges(&proven.ranges)));
-    say(format_args!("  log          {size} entries, root {root}"));
+    say(format_args!("  log          {}, root {root}", entries(*size)));
     say(format_args!("  rules        {texts} of the {texts_named} texts that the entries name are here, unchanged"));
     for size in &proven.continues {
         say(format_args!("  continues    the log as it was at {size} entries"));

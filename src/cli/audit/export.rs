@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use super::{
     super::{
         CliFault, Ending,
-        output::{self, Paint, remark, say, say_json},
+        output::{self, Paint, entries, remark, say, say_json},
     },
     LogDatabase,
     filters::Filters,
@@ -90,7 +90,7 @@ impl ExportLog {
         finish(recorded, &mut db, &manifest).await?;
         match beside {
             Some(beside) => self.tell(&manifest, &beside)?,
-            None => remark(format_args!("{} entries, SHA-256 {}", manifest.entries, sha256(&manifest))),
+            None => remark(format_args!("{}, SHA-256 {}", entries(manifest.entries), sha256(&manifest))),
         }
         Ok(ending(&losses))
     }
@@ -99,7 +99,7 @@ impl ExportLog {
         if self.output == output::Format::Json {
             return say_json(manifest);
         }
-        say(format_args!("{} entries of a log of {}", manifest.entries, manifest.log_size));
+        say(format_args!("{} of a log of {}", entries(manifest.entries), manifest.log_size));
         say(format_args!("  SHA-256   {}", sha256(manifest)));
         say(format_args!("  manifest  {}", beside.display()));
         if let Some(archived) = manifest.archived.filter(|archived| *archived > 0) {
@@ -123,7 +123,7 @@ impl ExportLog {
                 .iter()
                 .for_each(|wrong| say(format_args!("{} {}", shown(Paint::Red, "changed:"), inert(&wrong.to_string()))));
             if wrong.is_empty() {
-                say(format_args!("{} {} entries", shown(Paint::Green, "unchanged:"), manifest.entries));
+                say(format_args!("{} {}", shown(Paint::Green, "unchanged:"), entries(manifest.entries)));
             }
             say(format_args!("  manifest  SHA-256 {sha256}"));
             remark(

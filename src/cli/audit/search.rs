@@ -5,7 +5,7 @@ use clap::Args;
 use super::{
     super::{
         CliFault, Ending,
-        output::{Format, remark},
+        output::{Format, entries, remark},
     },
     LogDatabase,
     filters::Filters,
@@ -52,7 +52,7 @@ impl SearchLog {
             let tally = tally(&mut db, &search).await.map_err(CliFault::could_not_look)?;
             let about = if tally.is_exact { "" } else { "about " };
             let shown = found.entries.len();
-            remark(format_args!("{shown} of {about}{} entries, newest first", tally.count));
+            remark(format_args!("{shown} of {about}{}, newest first", entries(tally.count)));
         }
         lost(&found.losses);
         if found.bodiless > 0 {
