@@ -18,7 +18,7 @@ use crate::support::{
     TestDb,
     audit::{decision, limits, log, log_at, signer},
     database, eventually,
-    ledger::{filled, tamper},
+    ledger::{fill, filled, tamper},
 };
 
 #[tokio::test]
@@ -64,6 +64,40 @@ async fn a_log_that_grows_meanwhile_is_sound() {
     assert!(seen > 0, "it never grew");
     tasks.stop(Duration::from_secs(10)).await;
     writing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_checkpoint_of_what_came_meanwhile_is_compared() {
+    let db = filled(560).await;
+    let (log, tasks) = log(&db.pool).await;
+    fill(&log, 40).await;
+    eventually(async || (log.health().signed == 600).then_some(())).await;
+    tasks.stop(Duration::from_secs(10)).await;
+    let kept = store::checkpoint::newest(&db.owner).await.unwrap().unwrap().note;
+    let aside = "create table entries as select * from entry where leaf_index >= 560;
+                 create table checkpoints as select * from checkpoint where size > 560;
+                 create table heads as select * from head where size > 560;
+                 delete from entry where leaf_index >= 560;
+                 delete from checkpoint where size > 560;
+                 delete from head where size > 560";
+    let back = "insert into entry select * from entries; insert into checkpoint select * from checkpoints;
+                insert into head select * from heads; drop table entries, checkpoints, heads";
+    let runtime = tokio::runtime::Handle::current();
+    for (note, does_continue) in [(kept, true), (signer().sign(0, 600, [9; 32]), false)] {
+        tamper(&db, aside).await;
+        let (mut is_back, mut connection) = (false, db.owner.acquire().await.unwrap());
+        let anchors = Anchors { checkpoints: vec![note], ..anchors() };
+        let report = verify(&mut connection, ready(Vec::new()), &anchors, |_, _| {
+            if !std::mem::replace(&mut is_back, true) {
+                tokio::task::block_in_place(|| runtime.block_on(tamper(&db, back)));
+            }
+        })
+        .await
+        .unwrap();
+        assert!(is_back && report.size == 560, "{} entries", report.size);
+        assert_eq!(report.is_sound(), does_continue, "{:?}", report.broken);
+        assert!(does_continue || report.broken.unwrap().to_string().contains("does not continue them"));
+    }
 }
 
 #[tokio::test]

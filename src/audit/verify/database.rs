@@ -2,7 +2,6 @@
 //! Needs the auditor's role. A log that grows meanwhile is no finding.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     ops::Range,
 };
@@ -17,6 +16,7 @@ use super::{
         Of as _, expect_founding, expect_its_row, expect_no_empty_checkpoint, expect_no_more_tiles, expect_shape,
         expect_texts, newest, stored_keys,
     },
+    beyond::look_beyond,
     chain::Chain,
     fold::{Fold, Source, stated_size},
     retention::expect_archived,
@@ -310,45 +310,6 @@ async fn compare_tiles(db: &mut PgConnection, fold: &mut Fold) -> Result<(), Sto
     Ok(())
 }
 
-/// What lies past the head: entries without one, checkpoints of a tail that is gone.
-async fn look_beyond(
-    db: &mut PgConnection,
-    fold: &mut Fold,
-    (head, keys): (&Head, &[(Uuid, Verifier)]),
-    mut last_checkpoint: (u64, Uuid),
-    mut notes: Vec<String>,
-) -> Result<(), Stop> {
-    loop {
-        let stored = checkpoint::past(&mut *db, last_checkpoint, STEPS).await.of("checkpoint")?;
-        let Some(last) = stored.last() else { break };
-        last_checkpoint = (last.size, last.key);
-        for row in stored {
-            let stated = fold.open(&row.note).map_err(|broken| Broken::checkpoint(row.size, broken.what))?;
-            expect_its_row(&row, &stated, keys)?;
-            notes.push(row.note);
-        }
-    }
-    let (last_entry, size) = entry::extent(&mut *db).await.of("entry")?;
-    // The log may have grown since; it is only wrong if it is shorter than what was signed.
-    let size = size.unwrap_or(0).max(head.size);
-    // What is named is all that is missing.
-    notes.sort_by_key(|note| Reverse(stated_size(note)));
-    for note in notes {
-        let stated = fold.open(&note)?;
-        let signed = stated.checkpoint.size;
-        if last_entry.is_some_and(|last| signed > size && last >= signed - 1) {
-            return Err(Broken::head(signed, "it is missing: so many entries were signed, and are there").into());
-        }
-        if signed > size {
-            fold.miss(stated, size)?;
-        }
-    }
-    match last_entry {
-        Some(last) if last >= size => Err(Broken::leaf(size, "there are entries beyond the head").into()),
-        _ => Ok(()),
-    }
-}
-
 /// Names the entry in a range that disagrees with its tile, if a tile was left as it was.
 async fn narrowed(db: &mut PgConnection, broken: Broken, size: u64) -> Result<Broken, StoreFault> {
     let Place::Leaves { from, to } = broken.place else { return Ok(broken) };
@@ -378,4 +339,4 @@ async fn narrowed(db: &mut PgConnection, broken: Broken, size: u64) -> Result<Br
 }
 
 /// How many batches or checkpoints are read at once.
-const STEPS: u32 = 64;
+pub(super) const STEPS: u32 = 64;

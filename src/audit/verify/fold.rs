@@ -84,6 +84,11 @@ impl Fold {
         self.tree.size()
     }
 
+    /// The root over them.
+    pub(super) fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
     /// The size that the last announced batch leads to.
     pub(super) const fn last_announced(&self) -> u64 {
         self.last_announced
@@ -162,11 +167,10 @@ impl Fold {
         self.compare_checkpoints()
     }
 
-    /// A checkpoint of more than the `size` entries that there are.
-    pub(super) fn miss(&mut self, stated: Stated, size: u64) -> Result<(), Broken> {
-        let signed = stated.checkpoint.size;
-        let what = format!("the end of the log is missing: {signed} entries were signed, {size} are there");
-        self.chain.contradict(stated, Broken::leaves(size, signed, what), self.epoch)
+    /// A checkpoint of more than was read, which does not fit with what is there from entry `from` on.
+    pub(super) fn contradict(&mut self, stated: Stated, from: u64, what: String) -> Result<(), Broken> {
+        let broken = Broken::leaves(from, stated.checkpoint.size, what);
+        self.chain.contradict(stated, broken, self.epoch)
     }
 
     /// Nothing may be left that a cut, a vouched key or an epoch's first entry would have to explain.
@@ -351,11 +355,8 @@ impl Fold {
                 continue;
             }
             if size > 0 && stated.epoch != self.heard.epoch() {
-                let (stated, begun) = (stated.epoch, self.heard.epoch());
-                return Err(Broken::checkpoint(
-                    size,
-                    format!("it is of epoch {stated}, and the entries of epoch {begun}"),
-                ));
+                let what = format!("it is of epoch {}, and the entries of epoch {}", stated.epoch, self.heard.epoch());
+                return Err(Broken::checkpoint(size, what));
             }
             self.checked += 1;
             self.published += u64::from(from == Source::Published);

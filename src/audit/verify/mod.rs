@@ -6,6 +6,7 @@
 
 mod ahead;
 mod beside;
+mod beyond;
 pub(in crate::audit) mod chain;
 mod database;
 mod derive;
