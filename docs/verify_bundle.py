@@ -158,10 +158,10 @@ def check(file, given, kept):
         if new in line: line.add(old)
     need(line.issuperset(new for _, _, new, _ in rotations), "a key-rotated that no key that counts has vouched for")
     known = {key: public(key, log) for key in counts.union(*(keys for _, *keys, _ in rotations)) if public(key, log)}
-    for note in [*notes, signed]:  # Whoever vouches for the next key, or that key, has to sign the entry that says so as well.
+    for note in [*notes, signed]:  # Whoever vouches for the next key has to sign over the entry that says so as well.
         by = note.signers(known)
         for index, old, new, voucher in rotations:
-            if voucher and index < note.size and old in counts and not {old, new}.isdisjoint(by): counts.add(new)
+            if voucher and index < note.size and old in by and old in counts: counts.add(new)
     by, silent = [key for key in by if key in counts], False
     need(by, "no key that counts has signed it")
     for note in kept:

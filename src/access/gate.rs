@@ -147,7 +147,8 @@ impl Gate {
     }
 
     /// May the holder of `permit`, who may read the log, see the entry at `leaf`, which says this (none: its bytes are no
-    /// entry)? A no is in the log as a decision of its own before it is said; a yes is in the permit's.
+    /// entry)? A no is in the log as a decision of its own before it is said; a yes is in the permit's. Which rule says no is not in
+    /// it, since that would tell whoever may read their own entries of the one that is hidden.
     pub async fn ask_to_read(
         &self,
         permit: &Permit,
@@ -162,7 +163,8 @@ impl Gate {
         let event = Event::Decision {
             action: Action::Portal(PortalAction::ReadEntry { leaf }),
             context: context.clone(),
-            decision: decision.clone().into(),
+            decision: Decision { policies: Vec::new(), reasons: Vec::new(), errors: Vec::new(), ..decision.clone() }
+                .into(),
             policy: rules.version().clone(),
         };
         let caller = Some(permit.standing.caller.clone());

@@ -98,7 +98,7 @@ pub(super) async fn expect_own_epoch(
     position: &Position,
     signers: &Signers,
 ) -> Result<(), LogFault> {
-    if position.epoch == 0 || is_signed(db, position, 0, signers).await? {
+    if position.epoch == 0 || is_of_ours(db, position, 0, signers).await? {
         return Ok(());
     }
     let epoch = position.epoch;
@@ -135,7 +135,7 @@ pub(super) async fn expect_ours(db: &mut PgConnection, position: &Position, sign
 
 async fn is_ours(db: &mut PgConnection, position: &Position, signers: &Signers) -> Result<bool, LogFault> {
     let Some(last) = position.tree.size().checked_sub(1) else { return Ok(true) };
-    Ok(position.is_ours(signers) || is_signed(db, position, last, signers).await?)
+    is_of_ours(db, position, last, signers).await
 }
 
 /// The log in `db`, if it continues what was `published`, or somebody has accepted that it does not.
@@ -206,7 +206,7 @@ async fn is_accepted(
 ) -> Result<bool, LogFault> {
     let (size, root) = (position.tree.size(), position.tree.root());
     let Some(began) = epoch::after(&mut *db, published.epoch).await? else { return Ok(false) };
-    if !is_signed(db, position, began.size, signers).await? {
+    if !is_of_ours(db, position, began.size, signers).await? {
         return Ok(false);
     }
     if published.is_signed && is_prefix(db, &published.checkpoint, size, root).await? {
@@ -224,15 +224,19 @@ async fn is_accepted(
     Ok(epoch == began.epoch && is_covered)
 }
 
-/// Whether one of our keys has signed more than `least` entries of the epoch that the database is in.
-pub(super) async fn is_signed(
+/// Whether more than `least` entries of the epoch that the database is in are of brokers of ours: they made its newest batch, or
+/// a key that still signs has signed so many. What a key has signed that is retired may be its thief's, as it may be why it is.
+pub(super) async fn is_of_ours(
     db: &mut PgConnection,
     position: &Position,
     least: u64,
     signers: &Signers,
 ) -> Result<bool, LogFault> {
     let (size, root) = (position.tree.size(), position.tree.root());
-    for key in signers.keys() {
+    if size > least && position.is_ours(signers) {
+        return Ok(true);
+    }
+    for key in signers.signing() {
         let Some(note) = epoch::newest_note(&mut *db, position.epoch, key.key()).await? else { continue };
         let Ok(stated) = key.verifier().open(&note) else { continue };
         let is_current = stated.epoch(key.origin()) == Some(position.epoch) && stated.size > least;

@@ -3,7 +3,7 @@
 //! replaces a key must hold the word of the one that was replaced.
 //!
 //! The database's owner may have written all of it. INVARIANT: an entry is heard only if the tree has its bytes, and that keys
-//! were lost is believed only under a checkpoint that one of ours signed. What is let pass here proves nothing to an auditor.
+//! were lost is believed only of a log that brokers of ours have gone on with. What is let pass here proves nothing to an auditor.
 
 use sqlx::PgConnection;
 
@@ -71,7 +71,7 @@ struct Loss {
     keys: Option<Vec<String>>,
 }
 
-/// The newest one that a key of ours has signed.
+/// The newest one over which brokers of ours have gone on.
 async fn loss(
     db: &mut PgConnection,
     (position, signers): (&Position, &Signers),
@@ -80,7 +80,7 @@ async fn loss(
     for (at, (index, event)) in told.iter().enumerate().rev() {
         let Event::EpochBegan { key: Some(key), lost, .. } = event else { continue };
         let is_ours = signers.verifiers().any(|ours| ours.to_string() == *key);
-        if is_ours && fork::is_signed(db, position, *index, signers).await? {
+        if is_ours && fork::is_of_ours(db, position, *index, signers).await? {
             return Ok(Some(Loss { at, keys: lost.clone() }));
         }
     }

@@ -52,7 +52,7 @@ impl Signers {
         Self { active, retiring, retired: Vec::new(), strangers: Vec::new(), batches }
     }
 
-    /// The same; what `retired` signed is ours as well.
+    /// The same; what `retired` signed while it did is ours as well.
     #[must_use]
     pub fn after(self, retired: Vec<CheckpointSigner>) -> Self {
         Self { retired, ..self }
@@ -88,9 +88,14 @@ impl Signers {
         &self.batches
     }
 
+    /// Those that sign, the active one first.
+    pub(super) fn signing(&self) -> impl Iterator<Item = &CheckpointSigner> {
+        std::iter::once(&self.active).chain(&self.retiring)
+    }
+
     /// All of them, the active one first.
     pub(super) fn keys(&self) -> impl Iterator<Item = &CheckpointSigner> {
-        std::iter::once(&self.active).chain(&self.retiring).chain(&self.retired)
+        self.signing().chain(&self.retired)
     }
 
     /// What to check their signatures with, the active one's first.

@@ -101,15 +101,11 @@ pub async fn past(
     rows.into_iter().map(read).collect()
 }
 
-/// The first checkpoint that covers the leaf `index`; of those by one of `keys`, if any are named.
-pub async fn covering(
-    db: impl PgExecutor<'_>,
-    index: u64,
-    keys: Option<&[Uuid]>,
-) -> Result<Option<Checkpoint>, StoreFault> {
+/// The first checkpoint that covers the leaf `index`: of the first few of each epoch one by one of `keys`, or else any.
+pub async fn covering(db: impl PgExecutor<'_>, index: u64, keys: &[Uuid]) -> Result<Option<Checkpoint>, StoreFault> {
     let row: Option<Row> = sqlx::query_as(
         "with recursive known (epoch) as (
-                   select min(epoch) from checkpoint
+                   select min(epoch) from checkpoint where epoch >= 0
                     union all
                    select (select min(c.epoch) from checkpoint c where c.epoch > k.epoch) from known k where k.epoch is not null)
          select c.epoch, c.size, c.key, c.root, c.note, c.signed_at
@@ -119,10 +115,9 @@ pub async fn covering(
                       from checkpoint f
                      where f.epoch = k.epoch
                        and f.size > $1
-                       and ($2::uuid[] is null or f.key = any ($2))
                      order by f.size
-                     limit 1) c
-          order by c.size, c.epoch
+                     limit 64) c
+          order by c.key = any ($2) desc, c.size, c.epoch
           limit 1",
     )
     .bind(stored(index))

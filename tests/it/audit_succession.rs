@@ -82,39 +82,6 @@ async fn a_bundle_leads_from_the_first_key_to_the_newest_and_into_another_epoch(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_that_died_before_the_old_key_signed_it_leads_on_from_the_old_key() {
-    let site = Site::prepare(database().await, "@id(\"all\") permit(principal, action, resource);").await;
-    let config = site.configure_with("");
-    let serve = async || site.try_start(&config).await.unwrap().stop().await;
-    let db = &site.database;
-    serve().await;
-    let before = store::head::newest(&db.owner).await.unwrap().size;
-    site.bailiwick(&["key", "rotate", "checkpoint", "--overlap", "0s"]);
-    tamper(db, &format!("delete from checkpoint where size > {before}")).await;
-    serve().await;
-    let [old, new]: [Verifier; 2] = keys(&site).await.try_into().unwrap();
-    let notes = store::checkpoint::past(&db.owner, (before, Uuid::max()), 64).await.unwrap();
-    assert!(!notes.is_empty() && notes.iter().all(|row| old.open(&row.note).is_err()), "{notes:?}");
-
-    let verify = ["audit", "verify", "--database", &db.auditor_url, "--key"];
-    for key in [&old, &new] {
-        let said = cli(&[&verify[..], &[&key.to_string()]].concat()).await;
-        assert_eq!(said.code, 0, "{said:?}");
-    }
-    let file = site.folder.path().join("evidence").to_str().unwrap().to_owned();
-    let made = cli(&["audit", "bundle", "--leaf", "0", "--database", &db.auditor_url, "--file", &file]).await;
-    assert_eq!(made.code, 0, "{made:?}");
-    let said = cli(&["audit", "verify", "--bundle", &file, "--key", &old.to_string()]).await;
-    let told = format!("  signed by    {new}, for which the key vouches that was given");
-    assert!(said.code == 0 && said.out.contains(&told), "{said:?}");
-    let (code, said) = python(&[&file, "--key", &old.to_string()]);
-    assert!(code == 0 && said.contains(&told), "{said}");
-    let thief = CheckpointSigner::from_seed(new.name(), Uuid::nil(), &[8; 32]).unwrap();
-    let said = cli(&[&verify[..], &[&thief.verifier().to_string()]].concat()).await;
-    assert_eq!(said.code, 1, "{said:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn who_vouched_is_heard_after_its_month_was_archived_and_without_it_nothing_is_claimed() {
     let past = Past::lived().await;
     let sound = past.verify(&[]).await;

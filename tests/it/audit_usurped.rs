@@ -103,6 +103,34 @@ async fn a_key_beside_ours_stops_a_broker_and_an_entry_for_it_is_not_accepted() 
     assert_eq!(store::head::newest(&db.owner).await.unwrap().epoch, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_with_a_stolen_key_that_is_retired_is_not_ours_for_that() {
+    let db = database().await;
+    let next = || CheckpointSigner::from_seed(ORIGIN, Uuid::from_u128(9), &[9; 32]).unwrap();
+    let signers = || signed_by(next()).after(vec![signer()]);
+    let (honest, tasks) = open(&db, signers()).await.unwrap();
+    honest.append(stopped()).await.map(drop).unwrap();
+    eventually(async || (honest.health().signed > 0).then_some(())).await;
+    tasks.stop(Duration::from_secs(20)).await;
+
+    plant_event(&db, stopped().event).await;
+    let head = store::head::newest(&db.owner).await.unwrap();
+    let root: [u8; 32] = head.root.as_slice().try_into().unwrap();
+    let (size, epoch, signed_at) = (head.size, head.epoch, head.recorded_at);
+    let by = |key: &CheckpointSigner| {
+        let (key, note) = (key.key(), key.sign(epoch, size, root));
+        store::checkpoint::Checkpoint { epoch, size, key, root: root.to_vec(), note, signed_at }
+    };
+    store::checkpoint::insert(&db.owner, &by(&signer())).await.unwrap();
+    let refused = open(&db, signers()).await.err().expect("no broker made the batch");
+    assert!(refused.to_string().contains("was made by no broker of this log"), "{refused}");
+
+    // By the key that signs it would be.
+    store::checkpoint::insert(&db.owner, &by(&next())).await.unwrap();
+    let (_log, tasks) = open(&db, signers()).await.unwrap();
+    tasks.stop(Duration::from_secs(20)).await;
+}
+
 fn thief() -> CheckpointSigner {
     CheckpointSigner::from_seed(ORIGIN, Uuid::from_u128(8), &[8; 32]).unwrap()
 }

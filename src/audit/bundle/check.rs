@@ -2,7 +2,7 @@
 //!
 //! Whoever made the file controls every byte of it. INVARIANT: nothing in it counts before the walk over its lines ends
 //! in the very size and root that a key of the log signed; a key out of the file itself is told apart. A later key counts
-//! where an earlier one that counts has vouched for it, and either has signed the entry that says so.
+//! where an earlier one that counts has vouched for it, and signed the entry that says so.
 
 use std::{
     collections::BTreeSet,

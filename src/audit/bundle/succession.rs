@@ -1,5 +1,5 @@
 //! What leads from an older key of the log to the newest, and to a later epoch: the few entries that say so, and the
-//! checkpoints that cover how each key vouches for the next. Read here from the database, whose owner may have changed them;
+//! checkpoints by which each key vouches for the next. Read here from the database, whose owner may have changed them;
 //! whoever checks the bundle believes only what the tree and a key that it was given confirm.
 
 use std::collections::BTreeMap;
@@ -30,16 +30,10 @@ impl Succession {
         let leaves: BTreeMap<u64, Vec<u8>> = archive::succession(&mut *db, signed.size).await?.into_iter().collect();
         let mut notes: BTreeMap<u64, Vec<(Vec<u8>, String)>> = BTreeMap::new();
         for (index, leaf) in &leaves {
-            let Ok(Entry { event: Event::KeyRotated { retired, active, .. }, .. }) = Entry::from_leaf(leaf) else {
-                continue;
-            };
-            let either: Vec<Verifier> = [retired, active].iter().filter_map(|key| key.parse().ok()).collect();
-            let is_by_either = |note: &str| either.iter().any(|key| key.open(note).is_ok());
-            if is_by_either(&signed.note) {
-                continue; // the file's own checkpoint says it
-            }
+            let Ok(Entry { event: Event::KeyRotated { retired, .. }, .. }) = Entry::from_leaf(leaf) else { continue };
+            let Ok(retired) = retired.parse::<Verifier>() else { continue };
             let after = checkpoint::past(&mut *db, (*index, Uuid::max()), FEW).await?;
-            let vouches = |row: &&Checkpoint| row.size <= signed.size && is_by_either(&row.note);
+            let vouches = |row: &&Checkpoint| row.size <= signed.size && retired.open(&row.note).is_ok();
             if let Some(row) = after.iter().find(vouches) {
                 let known = notes.entry(row.size).or_default();
                 known.push((row.root.clone(), row.note.clone()));
@@ -50,5 +44,5 @@ impl Succession {
     }
 }
 
-/// One of the two signs the head that holds the entry, so its note is among the first after it.
+/// The old key signs the head that holds the entry, so its note is among the first after it.
 const FEW: u32 = 64;

@@ -1,7 +1,7 @@
 //! What lies past the head that the log had when verification began: entries without a head, checkpoints of a tail that is
 //! gone, and checkpoints of what came meanwhile, which has to continue what was read.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -59,9 +59,12 @@ pub(super) async fn look_beyond(
             fold.contradict(stated, size, what)?;
         }
     }
-    match last_entry {
-        Some(last) if last >= size => Err(Broken::leaf(size, "there are entries beyond the head").into()),
-        _ => Ok(()),
+    // Entries come with their head, in one transaction, and the newest are not archived.
+    let end = last_entry.map_or(0, |last| last + 1);
+    match end.cmp(&size) {
+        Ordering::Less => Err(Broken::leaf(end, "it is missing").into()),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Broken::leaf(size, "there are entries beyond the head").into()),
     }
 }
 

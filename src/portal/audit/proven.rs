@@ -40,10 +40,7 @@ pub async fn prove(
 ) -> Result<Proven, PortalFault> {
     let leaf = leaf_hash(leaf);
     let rows: Vec<Uuid> = keys.iter().map(|(row, _)| *row).collect();
-    let checkpoint = match checkpoint::covering(&mut *db, index, Some(&rows)).await? {
-        None => checkpoint::covering(&mut *db, index, None).await?,
-        ours => ours,
-    };
+    let checkpoint = checkpoint::covering(&mut *db, index, &rows).await?;
     let Some(sealed) = &checkpoint else {
         return Ok(Proven { leaf, index, checkpoint, path: None, signed_by: None });
     };

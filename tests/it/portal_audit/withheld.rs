@@ -57,7 +57,9 @@ async fn the_texts_of_rules_are_in_no_evidence_of_those_who_may_not_read_rules()
 #[tokio::test]
 async fn whoever_asks_for_an_entry_that_they_may_not_read_is_denied_in_the_log() {
     let db = database().await;
-    let portal = TestPortal::open_with(&db, SCOPED).await;
+    let hides = r#"@id("billing-is-for-nobody") @reason("The books are closed.")
+        forbid (principal in Group::"auditors", action == Action::"readEntry", resource in App::"billing");"#;
+    let portal = TestPortal::open_with(&db, &format!("{SCOPED}{hides}")).await;
     let (auditor, _) = portal.signed_in("olga", &["auditors"]).await;
     let (admin, _) = portal.signed_in("grace", &["admins"]).await;
     recorded(&portal, [asked("billing", 1, Verdict::Allow), asked("wiki", 2, Verdict::Allow)]).await;
@@ -84,7 +86,10 @@ async fn whoever_asks_for_an_entry_that_they_may_not_read_is_denied_in_the_log()
         let (denial, leaf, decision) = denied.unwrap_or_else(|| panic!("{file}: {said:?}"));
         assert_eq!((leaf, decision.verdict), (hidden as u64, Verdict::Deny));
         let texts = portal.state.gate.live().rules().texts().clone();
-        assert_eq!(*decision, replay_reading(denial, Some(&now[hidden]), texts).unwrap());
+        let replayed = replay_reading(denial, Some(&now[hidden]), texts).unwrap();
+        assert!(!replayed.policies.is_empty());
+        assert_eq!((decision.verdict, decision.cause), (replayed.verdict, replayed.cause));
+        assert!(decision.policies.is_empty() && decision.reasons.is_empty(), "which rule hides it would tell of it");
     }
     let found = portal.get("/audit?verdict=deny&who=corp%2Folga", &admin).await;
     assert_eq!(listed(&found).len(), 3, "{}", found.text);
