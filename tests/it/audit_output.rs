@@ -4,17 +4,22 @@
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::pipe,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{PermissionsExt as _, symlink},
+    },
     path::Path,
     process::{Output, Stdio},
 };
 
-use sqlx::Executor as _;
+use sqlx::{Executor as _, Postgres, Transaction};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
+    net::unix,
+    process::{Child, Command},
 };
 
 use crate::support::{
@@ -88,21 +93,45 @@ async fn whoever_interrupts_a_command_finds_no_half_of_a_file() {
     let (db, folder) = (signed().await, tempfile::tempdir().unwrap());
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         fs::write(folder.path().join("evidence"), "earlier").unwrap();
-        let mut held = db.owner.begin().await.unwrap();
-        held.execute("lock table entry in access exclusive mode").await.unwrap();
-        let mut command = typed("bundle --leaf 3 --file evidence", &db);
-        let writing = command.current_dir(&folder).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let part = folder.path().join("evidence.part");
-        eventually(async || part.exists().then_some(())).await;
-        let pid = writing.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let held = held(&db).await;
+        let writing = begun(HEARS_ALL, Stdio::piped(), &db, folder.path()).await;
+        send(signal, &writing);
         let ended = tokio::time::timeout(SOON, writing.wait_with_output()).await.expect("it ends").unwrap();
         assert_eq!(ended.status.code(), Some(code), "{ended:?}");
         held.rollback().await.unwrap();
-        let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(names, ["evidence"], "{signal}");
+        assert_eq!(names(folder.path()), ["evidence"], "{signal}");
         assert_eq!(fs::read_to_string(folder.path().join("evidence")).unwrap(), "earlier");
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_command_that_cannot_clear_up() {
+    let (db, folder) = (signed().await, tempfile::tempdir().unwrap());
+    for (second, code) in [("INT", 130), ("TERM", 143)] {
+        let held = held(&db).await;
+        let (_unread, stderr) = stuffed().await;
+        let mut writing = begun(HEARS_ALL, stderr, &db, folder.path()).await;
+        send("INT", &writing);
+        eventually(async || names(folder.path()).is_empty().then_some(())).await;
+        assert_eq!(writing.try_wait().unwrap(), None, "nobody reads what it says");
+        send(second, &writing);
+        let ended = tokio::time::timeout(SOON, writing.wait()).await.expect("it ends").unwrap();
+        assert_eq!(ended.code(), Some(code));
+        held.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_signal_that_was_ignored_from_the_start_goes_on_being_ignored() {
+    let (db, folder) = (signed().await, tempfile::tempdir().unwrap());
+    let held = held(&db).await;
+    let deaf = ["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""];
+    let writing = begun(&deaf, Stdio::piped(), &db, folder.path()).await;
+    send("HUP", &writing);
+    held.rollback().await.unwrap();
+    let ended = tokio::time::timeout(SOON, writing.wait_with_output()).await.expect("it ends").unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(fs::read_to_string(folder.path().join("evidence")).unwrap().starts_with("{\"bundle\""));
 }
 
 #[tokio::test]
@@ -226,6 +255,44 @@ async fn signed() -> TestDb {
     let db = filled(9).await;
     keep_key(&db, &signer(), "active").await;
     db
+}
+
+/// However these tests were begun.
+const HEARS_ALL: &[&str] = &["env", "--default-signal=INT,TERM,HUP"];
+
+/// Nobody reads an entry until this is dropped.
+async fn held(db: &TestDb) -> Transaction<'static, Postgres> {
+    let mut held = db.owner.begin().await.unwrap();
+    held.execute("lock table entry in access exclusive mode").await.unwrap();
+    held
+}
+
+/// A command that has begun to write a file in `folder`, as `launcher` begins it.
+async fn begun(launcher: &[&str], stderr: impl Into<Stdio>, db: &TestDb, folder: &Path) -> Child {
+    let bundle = typed("bundle --leaf 3 --file evidence", db);
+    let mut command = Command::new(launcher[0]);
+    command.args(&launcher[1..]).arg(bundle.as_std().get_program()).args(bundle.as_std().get_args());
+    command.env_remove("BAILIWICK_CONFIG").current_dir(folder).stderr(stderr).kill_on_drop(true);
+    let writing = command.spawn().unwrap();
+    eventually(async || folder.join("evidence.part").exists().then_some(())).await;
+    writing
+}
+
+fn send(signal: &str, process: &Child) {
+    let pid = process.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+}
+
+/// A pipe that takes no more, until somebody reads it.
+async fn stuffed() -> (unix::pipe::Receiver, OwnedFd) {
+    let (writer, reader) = unix::pipe::pipe().unwrap();
+    writer.writable().await.unwrap();
+    while writer.try_write(&[b'.'; 1 << 16]).is_ok() {}
+    (reader, writer.into_blocking_fd().unwrap())
+}
+
+fn names(folder: &Path) -> Vec<OsString> {
+    fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name()).collect()
 }
 
 /// A disk that is full.
