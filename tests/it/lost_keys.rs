@@ -106,7 +106,7 @@ async fn an_epoch_that_nobody_came_to_sign_is_signed_by_the_next_broker_if_ours_
     std::fs::remove_file(house.at("checkpoints")).unwrap();
     let refused = house.start().await.err().unwrap();
     assert!(matches!(&refused, StartFault::Log(LogFault::Broken(_))), "{refused}");
-    assert_eq!(store::checkpoint::newest(&db.owner).await.unwrap().unwrap().epoch, 0);
+    assert!(store::checkpoint::newest(&db.owner).await.unwrap().is_none_or(|kept| kept.epoch == 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
