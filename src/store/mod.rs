@@ -10,6 +10,7 @@ use sqlx::{
     ConnectOptions as _, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tracing::Instrument as _;
 
 use crate::config::{Database, DatabaseUrl, SecretFault};
 
@@ -132,12 +133,12 @@ fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Begins a transaction. May be given up at any moment: the driver gives back a connection on which BEGIN was sent and not answered as
-/// if nothing had been begun, and what the next one writes over it would be acknowledged and never committed. So a
-/// beginning is waited for in a task of its own, which undoes it where nobody wants it any more.
+/// Begins a transaction. May be given up at any moment. While a connection is waited for, nobody waits any more. The driver gives back one
+/// on which BEGIN was sent and not answered as if nothing had been begun, and what the next one writes over it would be
+/// acknowledged and never committed: so BEGIN is sent by a task of its own, which undoes it where nobody wants it any more.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreFault> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    let connection = pool.acquire().await?;
+    let begun = tokio::spawn(Transaction::begin(connection, None).in_current_span()).await;
     Ok(begun.map_err(|_| sqlx::Error::WorkerCrashed)??)
 }
 

@@ -7,6 +7,7 @@ use bailiwick::{
     store::{self, StoreFault},
 };
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+use tokio::runtime::Handle;
 
 use crate::support::{TestDb, database};
 
@@ -136,19 +137,30 @@ async fn a_password_in_a_bad_url_is_not_repeated() {
 async fn a_beginning_that_is_given_up_leaves_nothing_begun_on_a_connection() {
     let db = database().await;
     execute(&db.owner, "create table written (n bigint); grant insert on written to bailiwick_broker").await;
-    // One connection, so that whoever comes next has the one of whoever gave up.
-    let pool = store::connect_with(
-        &DatabaseUrl::Plain(db.broker_url.clone()),
-        &Database { connections: 1, ..settings(&db.broker_url) },
-    )
-    .await
-    .unwrap();
+    // Whoever comes next has the connection of whoever gave up.
+    let pool = of_one_connection(&db).await;
     for polls in 1..20 {
         given_up_after(polls, store::begin(&pool)).await;
         sqlx::query("insert into written values ($1)").bind(polls).execute(&pool).await.unwrap();
         let (there,): (i64,) = sqlx::query_as("select count(*) from written").fetch_one(&db.owner).await.unwrap();
         assert_eq!(there, polls, "what was acknowledged is committed");
     }
+}
+
+#[tokio::test]
+async fn a_beginning_that_is_given_up_waits_for_no_connection() {
+    let db = database().await;
+    let pool = of_one_connection(&db).await;
+    let _held = pool.acquire().await.unwrap();
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    given_up_after(1, store::begin(&pool)).await;
+    assert_eq!(tasks(), before, "nothing goes on waiting in its place");
+}
+
+async fn of_one_connection(db: &TestDb) -> PgPool {
+    let settings = Database { connections: 1, ..settings(&db.broker_url) };
+    store::connect_with(&DatabaseUrl::Plain(db.broker_url.clone()), &settings).await.unwrap()
 }
 
 /// Waits for so many steps of `work`, and then for no more.
