@@ -46,6 +46,14 @@ pub struct Signed {
     pub at: Timestamp,
 }
 
+impl Signed {
+    /// Whether it says more than `newest`. Whoever signs the last head does so beside the task that signs, which may still be at the one
+    /// before: what is handed out never goes back.
+    fn follows(&self, newest: &Self) -> bool {
+        (self.epoch, self.size) >= (newest.epoch, newest.size) && self.note != newest.note
+    }
+}
+
 impl Signers {
     /// `active` signs, and `retiring` do so too; `batches` authenticates what brokers add.
     pub const fn new(active: CheckpointSigner, retiring: Vec<CheckpointSigner>, batches: BatchMac) -> Self {
@@ -148,12 +156,13 @@ pub(super) async fn sign(shared: &Shared, head: Acknowledged) -> Result<(), Stor
         (signers.active.key(), signers.sign(epoch, size, root))
     };
     let at = shared.clock.now();
+    let signed = Signed { epoch, size, root, note: note.clone(), at };
     shared.signed_head.send_if_modified(|newest| {
-        let is_new = newest.as_ref().is_none_or(|newest| newest.note != note);
-        if is_new {
-            *newest = Some(Arc::new(Signed { epoch, size, root, note: note.clone(), at }));
+        let is_news = newest.as_ref().is_none_or(|newest| signed.follows(newest));
+        if is_news {
+            *newest = Some(Arc::new(signed));
         }
-        is_new
+        is_news
     });
     let row = checkpoint::Checkpoint { epoch, size, key, root: root.to_vec(), note, signed_at: at };
     checkpoint::insert(&shared.pool, &row).await?;
@@ -179,5 +188,22 @@ mod tests {
             assert_eq!(key(seed).verifier().open(&note).unwrap().size, 4);
         }
         assert!(key(3).verifier().open(&note).is_err());
+    }
+
+    #[test]
+    fn what_is_handed_out_never_goes_back() {
+        let at = Timestamp::from_micros(1);
+        let signed = |epoch, size, note: &str| Signed { epoch, size, root: [0; 32], note: note.to_owned(), at };
+        let newest = signed(2, 5, "by one key");
+        for (of_later, says_more) in [
+            (signed(2, 6, "by one key, later"), true),
+            (signed(2, 5, "by another key"), true),
+            (signed(3, 1, "of the next epoch"), true),
+            (newest.clone(), false),
+            (signed(2, 4, "of the head before"), false),
+            (signed(1, 9, "of the epoch before"), false),
+        ] {
+            assert_eq!(of_later.follows(&newest), says_more, "{of_later:?}");
+        }
     }
 }
