@@ -78,9 +78,9 @@ impl TestDb {
         administer(format!("alter database {} allow_connections true", self.name)).await;
     }
 
-    /// Ends every connection to this database; new ones are welcome.
+    /// Ends every connection to this database, and waits until they have; new ones are welcome.
     pub async fn end_connections(&self) {
-        let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = '";
+        let end = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = '";
         administer(format!("{end}{}'", self.name)).await;
     }
 }
