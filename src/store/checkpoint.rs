@@ -59,21 +59,31 @@ pub async fn newest(db: impl PgExecutor<'_>) -> Result<Option<Checkpoint>, Store
     row.map(read).transpose()
 }
 
+/// A statement that knows every epoch with a checkpoint, each found by the index, as `known`.
+macro_rules! by_epoch {
+    ($statement:literal) => {
+        concat!(
+            "with recursive known (epoch) as (
+                       select min(epoch) from checkpoint where epoch >= 0
+                        union all
+                       select (select min(c.epoch) from checkpoint c where c.epoch > k.epoch) from known k where k.epoch is not null)
+             ",
+            $statement
+        )
+    };
+}
+
 /// The checkpoint of exactly `size` leaves, the newest if several keys signed; of those that state it.
 pub async fn at(db: impl PgExecutor<'_>, size: u64) -> Result<Option<Checkpoint>, StoreFault> {
-    let row: Option<Row> = sqlx::query_as(
-        "with recursive known (epoch) as (
-                   select min(epoch) from checkpoint where epoch >= 0
-                    union all
-                   select (select min(c.epoch) from checkpoint c where c.epoch > k.epoch) from known k where k.epoch is not null)
-         select c.epoch, c.size, c.key, c.root, c.note, c.signed_at
+    let row: Option<Row> = sqlx::query_as(by_epoch!(
+        "select c.epoch, c.size, c.key, c.root, c.note, c.signed_at
            from known k
                 join checkpoint c on c.epoch = k.epoch and c.size = $1
           where split_part(c.note, E'\n', 1) like case c.epoch when 0 then '%' else '%/epoch-' || c.epoch end
             and split_part(c.note, E'\n', 2) = c.size::text
           order by c.epoch desc, c.signed_at desc
-          limit 1",
-    )
+          limit 1"
+    ))
     .bind(stored(size))
     .fetch_optional(db)
     .await?;
@@ -103,12 +113,8 @@ pub async fn past(
 
 /// The first checkpoint that covers the leaf `index`: of the first few of each epoch one by one of `keys`, or else any.
 pub async fn covering(db: impl PgExecutor<'_>, index: u64, keys: &[Uuid]) -> Result<Option<Checkpoint>, StoreFault> {
-    let row: Option<Row> = sqlx::query_as(
-        "with recursive known (epoch) as (
-                   select min(epoch) from checkpoint where epoch >= 0
-                    union all
-                   select (select min(c.epoch) from checkpoint c where c.epoch > k.epoch) from known k where k.epoch is not null)
-         select c.epoch, c.size, c.key, c.root, c.note, c.signed_at
+    let row: Option<Row> = sqlx::query_as(by_epoch!(
+        "select c.epoch, c.size, c.key, c.root, c.note, c.signed_at
            from known k
                 cross join lateral (
                     select *
@@ -118,8 +124,8 @@ pub async fn covering(db: impl PgExecutor<'_>, index: u64, keys: &[Uuid]) -> Res
                      order by f.size
                      limit 64) c
           order by c.key = any ($2) desc, c.size, c.epoch
-          limit 1",
-    )
+          limit 1"
+    ))
     .bind(stored(index))
     .bind(keys)
     .fetch_optional(db)
