@@ -174,7 +174,7 @@ fn literal_fault(literal: &EntityUid) -> Option<String> {
         "k8s::Namespace" => !id.split_once('/').is_some_and(|(cluster, namespace)| {
             cluster.parse::<ClusterName>().is_ok() && namespace.parse::<ClusterName>().is_ok()
         }),
-        "k8s::Resource" | "k8s::Subresource" | "k8s::NonResourceURL" | "Login" => {
+        "k8s::Resource" | "k8s::Subresource" | "k8s::NonResourceURL" | "Login" | "Credential" => {
             return Some(format!("a {kind} has no lasting name; look at its attributes instead"));
         }
         _ => false,

@@ -175,9 +175,9 @@ fn portal_sentence(action: &PortalAction) -> Result<Sentence, Unaskable> {
         // What is judged is that entry, which is not here: `Reader` asks.
         PortalAction::ReadEntry { .. } => return Err(Unaskable),
         PortalAction::ReadPolicy => ("readPolicy", portal()?),
-        PortalAction::EndSession { login, owner } => {
-            let owner = Value::new_entity_uid(uid("User", &person(owner))?);
-            ("endSession", entity(uid("Login", &login.to_string())?, [("owner", owner)], HashSet::new())?)
+        PortalAction::EndSession { login, owner } => ("endSession", owned("Login", &login.to_string(), owner)?),
+        PortalAction::RevokeCredential { credential, owner } => {
+            ("revokeCredential", owned("Credential", &credential.to_string(), owner)?)
         }
         PortalAction::Invite { person: invitee } => {
             let attributes = [("provider", string(invitee.provider.as_str())), ("subject", string(&invitee.subject))];
@@ -185,6 +185,11 @@ fn portal_sentence(action: &PortalAction) -> Result<Sentence, Unaskable> {
         }
     };
     Ok(Sentence { action: uid("Action", word)?, resource, above: Vec::new(), context: Vec::new() })
+}
+
+fn owned(kind: &str, id: &str, owner: &Identity) -> Result<Entity, Unaskable> {
+    let owner = Value::new_entity_uid(uid("User", &person(owner))?);
+    entity(uid(kind, id)?, [("owner", owner)], HashSet::new())
 }
 
 pub(super) fn portal() -> Result<Entity, Unaskable> {
@@ -229,9 +234,10 @@ pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, Unaskable> {
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-const KIND_NAMES: [&str; 15] = [
+const KIND_NAMES: [&str; 16] = [
     "Action",
     "App",
+    "Credential",
     "Entry",
     "Group",
     "Invitee",

@@ -10,9 +10,9 @@ use super::{
 use crate::{
     audit::entry::{Entry, Event, Salt},
     model::{
-        Action, Assurance, AssuranceLevel, Attributes, BrokerId, Caller, CanonicalPath, Cause, Decision, EnrolRequest,
-        Identity, IssueRequest, KubernetesRequest, LoginId, Method, NonResource, PersonId, PortalAction, Presented,
-        Reach, RequestId, Resource, Scope, SeededEntropy, Timestamp, Upgrade, Verdict, WebRequest,
+        Action, Assurance, AssuranceLevel, Attributes, BrokerId, Caller, CanonicalPath, Cause, CredentialId, Decision,
+        EnrolRequest, Identity, IssueRequest, KubernetesRequest, LoginId, Method, NonResource, PersonId, PortalAction,
+        Presented, Reach, RequestId, Resource, Scope, SeededEntropy, Timestamp, Upgrade, Verdict, WebRequest,
     },
 };
 
@@ -131,6 +131,11 @@ fn issue(lifetime: u64) -> Action {
         lifetime,
         key: String::new(),
     })
+}
+
+fn revocation_of(owner: &str) -> Action {
+    let credential = CredentialId::random(&SeededEntropy::new(4));
+    Action::Portal(PortalAction::RevokeCredential { credential, owner: identity(owner) })
 }
 
 fn end_session_of(owner: &str) -> Action {

@@ -23,7 +23,7 @@ use crate::{
         follow_readings,
     },
     config::Settings,
-    credential::{Authority, CredentialFault, Issuer, Wrapping},
+    credential::{Authority, CredentialFault, Credentials, Issuer, Wrapping},
     identity::{Callers, CommandLines, Handovers, IdentityFault, Logins, Maintenance, Passkeys, Provider, Sessions},
     listener::{ListenerFault, StatusListener, TlsFault},
     model::{BrokerId, Clock, Entropy},
@@ -304,6 +304,7 @@ impl Parts {
                 Arc::clone(&entropy),
                 self.callers.clone(),
             ),
+            credentials: Credentials::new(pool.clone(), log.clone(), Arc::clone(&clock)),
             issuer: Issuer::new(
                 Arc::clone(&self.authority),
                 pool.clone(),

@@ -213,6 +213,7 @@ pub fn summary(action: &Action) -> String {
             PortalAction::AuthorizeCommandLine => "authorize the command line".to_owned(),
             PortalAction::ListSessions => "list sessions".to_owned(),
             PortalAction::EndSession { owner, .. } => format!("end a session of {}", owner.name),
+            PortalAction::RevokeCredential { owner, .. } => format!("revoke a credential of {}", owner.name),
             PortalAction::ReadAudit { search: None } => "read the audit log".to_owned(),
             PortalAction::ReadAudit { search: Some(search) } => format!("read the audit log: {search}"),
             PortalAction::ReadEntry { leaf } => format!("read entry {leaf} of the audit log"),

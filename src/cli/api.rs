@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::client::{ClientFault, HeldLogin, address, portal_address};
-use crate::model::LoginId;
+use crate::model::{CredentialId, LoginId};
 use crate::outbound::{Outbound, Plain, Route};
 
 /// A portal, and the login that requests are made under.
@@ -95,6 +95,27 @@ pub struct Session {
     pub current: bool,
 }
 
+/// A certificate or token of somebody's.
+#[derive(Deserialize, Serialize)]
+pub struct Credential {
+    /// Its id.
+    pub id: String,
+    /// The session that it hangs on.
+    pub session: String,
+    /// Whose it is.
+    pub person: String,
+    /// What it is, and for what, in words.
+    pub what: String,
+    /// certificate or token.
+    pub kind: String,
+    /// How far it reaches.
+    pub scope: Value,
+    /// When it was issued.
+    pub issued_at: String,
+    /// When it ends.
+    pub not_after: String,
+}
+
 impl Api {
     /// A portal without a login.
     pub fn anonymous(portal: &Url, ca_file: Option<PathBuf>) -> Result<Self, ClientFault> {
@@ -165,6 +186,21 @@ impl Api {
     /// Ends a session.
     pub async fn end_session(&self, id: LoginId) -> Result<(), ClientFault> {
         self.tell(&["sessions", &id.to_string(), "end"]).await
+    }
+
+    /// The certificates and tokens that one may see.
+    pub async fn credentials(&self) -> Result<Vec<Credential>, ClientFault> {
+        #[derive(Deserialize)]
+        struct Answer {
+            credentials: Vec<Credential>,
+        }
+        let answer: Answer = self.ask(Method::GET, &["credentials"], None).await?;
+        Ok(answer.credentials)
+    }
+
+    /// Revokes one.
+    pub async fn revoke_credential(&self, id: CredentialId) -> Result<(), ClientFault> {
+        self.tell(&["credentials", &id.to_string(), "revoke"]).await
     }
 
     async fn tell(&self, path: &[&str]) -> Result<(), ClientFault> {

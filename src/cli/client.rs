@@ -155,6 +155,11 @@ impl Home {
     /// Forgets a login and every credential that was issued under it.
     pub fn forget_login(&self, portal: &str) -> Result<(), ClientFault> {
         remove(&self.login_file(portal))?;
+        self.forget_credentials(portal)
+    }
+
+    /// Forgets every credential of a portal that is kept here.
+    pub fn forget_credentials(&self, portal: &str) -> Result<(), ClientFault> {
         let prefix = format!("{}-", name_for(&[portal]));
         for entry in fs::read_dir(self.folder("credentials")?).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(&prefix) {

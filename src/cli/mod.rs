@@ -16,6 +16,7 @@ mod audit;
 mod check;
 mod client;
 mod completions;
+mod credential;
 mod demo;
 mod invite;
 mod key;
@@ -65,6 +66,9 @@ enum Command {
     /// Sessions that are open, and ending them
     #[command(subcommand)]
     Session(session::Session),
+    /// Certificates and tokens that count, and revoking them
+    #[command(subcommand)]
+    Credential(credential::Credential),
     /// The audit log: check it, read it
     #[command(subcommand)]
     Audit(Box<audit::Audit>),
@@ -88,6 +92,7 @@ impl Cli {
             Command::Logout(command) => command.run().await,
             Command::Kube(command) => command.run().await,
             Command::Session(command) => command.run().await,
+            Command::Credential(command) => command.run().await,
             Command::Audit(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Completions(command) => command.run(),

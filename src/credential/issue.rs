@@ -1,4 +1,4 @@
-//! Issues and revokes certificates. INVARIANT: the row and its entry are committed together, before the certificate
+//! Issues certificates. INVARIANT: the row and its entry are committed together, before the certificate
 //! leaves; the key, the cluster and the narrowing are those of the permit; nothing outlives the login.
 
 use std::{sync::Arc, time::Duration};
@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sqlx::PgPool;
 
-use super::{Authority, CertificateRequest, CredentialFault, unmet, x509::Leaf};
+use super::{Authority, CertificateRequest, CredentialFault, x509::Leaf};
 use crate::{
     access::Permit,
     audit::{Draft, Event, Log},
@@ -14,8 +14,7 @@ use crate::{
     model::{Action, Caller, Clock, CredentialId, Entropy, IssueRequest, RequestId, Scope, Timestamp},
     store::{
         credential::{self, NewCredential},
-        expect_rows, login,
-        revocation::{self, RevokedKind},
+        login,
     },
 };
 
@@ -78,16 +77,6 @@ impl Issuer {
             Err(_) => 503,
         });
         result
-    }
-
-    /// Revokes a credential, and tells every broker. False: it was revoked before, or is unknown.
-    pub async fn revoke(
-        &self,
-        credential: CredentialId,
-        by: Option<(&Caller, RequestId)>,
-        cause: &str,
-    ) -> Result<bool, CredentialFault> {
-        revoke(&self.log, self.clock.now(), credential, by, cause).await
     }
 
     async fn sign(
@@ -155,40 +144,6 @@ impl Issuer {
         let end = now.plus(lifetime).min(login.expires_at);
         let second = Timestamp::from_micros(end.seconds().saturating_mul(1_000_000));
         if second > now { Ok(second) } else { Err(CredentialFault::LoginEnded) }
-    }
-}
-
-/// Revokes a credential, with its entry, and tells every broker. False: it was revoked before, or is unknown.
-pub async fn revoke(
-    log: &Log,
-    now: Timestamp,
-    credential: CredentialId,
-    by: Option<(&Caller, RequestId)>,
-    cause: &str,
-) -> Result<bool, CredentialFault> {
-    const NOT_YET: &str = "credential that was not revoked yet";
-    let draft = Draft {
-        caller: by.map(|(caller, _)| caller.into()),
-        event: Event::CredentialRevoked { credential, cause: cause.to_owned() },
-        happened_at: now,
-        request: by.map(|(_, request)| request),
-    };
-    let cause = cause.to_owned();
-    let result = log
-        .append_within(move |db| {
-            let (draft, cause) = (draft.clone(), cause.clone());
-            Box::pin(async move {
-                let done = credential::revoke(&mut *db, credential, &cause, now).await?;
-                expect_rows(NOT_YET, 1, u64::from(done))?;
-                revocation::revoke(db, RevokedKind::Credential, credential.uuid(), &cause, now).await?;
-                Ok(((), vec![draft]))
-            })
-        })
-        .await;
-    match result {
-        Ok(_) => Ok(true),
-        Err(fault) if unmet(&fault) == Some(NOT_YET) => Ok(false),
-        Err(fault) => Err(fault.into()),
     }
 }
 

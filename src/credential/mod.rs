@@ -5,11 +5,13 @@
 pub mod authority;
 pub mod issue;
 pub mod keys;
+pub mod revoke;
 pub mod wrapping;
 pub mod x509;
 
 pub use authority::Authority;
 pub use issue::{Issued, Issuer};
+pub use revoke::Credentials;
 pub use wrapping::Wrapping;
 pub use x509::CertificateRequest;
 

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, CanonicalPath, ClusterName, Identity, LoginId};
+use super::{AppName, CanonicalPath, ClusterName, CredentialId, Identity, LoginId};
 
 /// Something that can be permitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +154,13 @@ pub enum PortalAction {
     EndSession {
         /// Which.
         login: LoginId,
+        /// Whose it is.
+        owner: Identity,
+    },
+    /// To revoke a credential.
+    RevokeCredential {
+        /// Which.
+        credential: CredentialId,
         /// Whose it is.
         owner: Identity,
     },

@@ -25,9 +25,10 @@ pub async fn sessions(
     let here = "/sessions";
     let permit = portal.ask_on_the_way(&caller, visit.request, PortalAction::ListSessions, (&session, here)).await?;
     let logins = portal.logins.live(None).await?;
+    let mut hanging = portal.hanging_on(&logins).await?;
     let page = SessionsPage {
         frame: portal.frame(&permit, here),
-        logins: logins.iter().map(|login| login_row(&portal, login, &caller)).collect(),
+        logins: logins.iter().map(|login| login_row(&portal, login, &mut hanging, &caller)).collect(),
     };
     Ok(told(permit, show(StatusCode::OK, &page)))
 }

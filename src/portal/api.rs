@@ -22,7 +22,7 @@ use crate::{
     config::Cluster,
     credential::CertificateRequest,
     identity::Visit,
-    model::{Action, Caller, ClusterName, IssueRequest, LoginId, PortalAction, Reach},
+    model::{Action, Caller, ClusterName, IssueRequest, LoginId, PersonId, PortalAction, Reach},
     store::login::LoginRow,
 };
 
@@ -137,15 +137,7 @@ pub async fn sessions(
     Visitor(visit): Visitor,
     Bearer(caller): Bearer,
 ) -> Result<Response, PortalFault> {
-    let home = portal.ask_home(&caller, &visit).await?;
-    let all = portal.would_allow(&home, Action::Portal(PortalAction::ListSessions));
-    let (permit, whose) = if all {
-        home.spend().2.answered(200);
-        let asking = Action::Portal(PortalAction::ListSessions);
-        (portal.ask(&caller, visit.request, asking).await?, None)
-    } else {
-        (home, Some(caller.person))
-    };
+    let (permit, whose) = portal.ask_whose(&caller, &visit).await?;
     let rows = portal.logins.live(whose).await?;
     let sessions: Vec<Value> = rows.iter().map(|row| session_words(row, &caller)).collect();
     Ok(told(permit, Json(json!({ "sessions": sessions })).into_response()))
@@ -165,6 +157,17 @@ pub async fn end_session(
 impl PortalState {
     async fn ask_home(&self, caller: &Caller, visit: &Visit) -> Result<Permit, PortalFault> {
         self.ask(caller, visit.request, Action::Portal(PortalAction::Home)).await
+    }
+
+    /// Everybody's for those who may list sessions, otherwise one's own.
+    pub async fn ask_whose(&self, caller: &Caller, visit: &Visit) -> Result<(Permit, Option<PersonId>), PortalFault> {
+        let home = self.ask_home(caller, visit).await?;
+        let everybodys = Action::Portal(PortalAction::ListSessions);
+        if !self.would_allow(&home, everybodys.clone()) {
+            return Ok((home, Some(caller.person)));
+        }
+        home.spend().2.answered(200);
+        Ok((self.ask(caller, visit.request, everybodys).await?, None))
     }
 
     /// What a kubeconfig needs to know. It holds no secret.

@@ -55,8 +55,8 @@ pub enum PortalFault {
     Hidden,
     /// Bad request: there is nothing at this address.
     NotFound,
-    /// Bad request: no login has this id.
-    NoLogin,
+    /// Bad request: no session, or whatever it is, has this id.
+    NoSuch(&'static str),
     /// Bad request: the entry's text is in an archive by now.
     Archived,
     /// Failure: the entry must be in the database and is not. Somebody has been at it.
@@ -122,7 +122,7 @@ impl PortalFault {
             | Self::Cancelled
             | Self::Hidden => StatusCode::FORBIDDEN,
             Self::Malformed(status) => *status,
-            Self::NotFound | Self::NoLogin => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuch(_) => StatusCode::NOT_FOUND,
             Self::Archived => StatusCode::GONE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
@@ -149,7 +149,7 @@ impl PortalFault {
             Self::Cancelled => "You are not signed in",
             Self::BadRequest(_) | Self::Malformed(_) => "That request makes no sense",
             Self::NotFound => "There is nothing here",
-            Self::NoLogin => "There is no such session",
+            Self::NoSuch(_) => "There is nothing by that id",
             Self::TooMany(_) => "Too many at once",
             Self::Provider(_) => "The sign-in provider does not answer as it should",
             Self::Unavailable(_) | Self::Slow => "Not just now",
@@ -175,7 +175,7 @@ impl PortalFault {
                 "The sign-in was cancelled, or the provider refused it. Nothing has changed; you can begin again."
                     .to_owned()
             }
-            Self::NoLogin => "No session has this id.".to_owned(),
+            Self::NoSuch(what) => format!("No {what} has this id."),
             Self::BadRequest(what) => what.clone().into_owned(),
             Self::Malformed(_) => "Its form is not the one that is read here.".to_owned(),
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
@@ -207,7 +207,7 @@ impl PortalFault {
             Self::Unproven(..) => "unproven",
             Self::Cancelled => "cancelled",
             Self::BadRequest(_) | Self::Malformed(_) => "bad-request",
-            Self::NotFound | Self::NoLogin => "not-found",
+            Self::NotFound | Self::NoSuch(_) => "not-found",
             Self::TooMany(_) => "too-many",
             Self::Provider(_) => "provider",
             Self::Unavailable(_) | Self::Slow => "unavailable",

@@ -1,5 +1,7 @@
 //! One's own page, and ending a login from it.
 
+use std::collections::HashMap;
+
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
@@ -11,7 +13,7 @@ use super::{
     Portal, PortalFault, PortalState,
     caller::{SignedIn, Visitor},
     entry_words::display,
-    page::{AppTile, ClusterTile, HomePage, LoginRow, PasskeyRow, show},
+    page::{AppTile, ClusterTile, CredentialRow, HomePage, LoginRow, PasskeyRow, show},
     told::told,
     words,
 };
@@ -34,6 +36,7 @@ pub async fn page(
     let permit = portal.ask_on_the_way(&caller, visit.request, PortalAction::Home, (&session, "/")).await?;
     let now = portal.clock.now();
     let logins = portal.logins.live(Some(caller.person)).await?;
+    let mut hanging = portal.hanging_on(&logins).await?;
     let ends = logins.iter().find(|login| login.id == caller.login).map(|login| login.expires_at);
     let passkeys = store::passkey::passkeys_of(&portal.pool, caller.person, portal.settings.portal.host()).await?;
     let page = HomePage {
@@ -44,7 +47,7 @@ pub async fn page(
         apps: portal.open_apps(&permit),
         command_line: format!("bailiwick login --portal {}", portal.settings.portal.origin()),
         clusters: portal.open_clusters(&permit),
-        logins: logins.iter().map(|login| login_row(&portal, login, &caller)).collect(),
+        logins: logins.iter().map(|login| login_row(&portal, login, &mut hanging, &caller)).collect(),
         passkeys: passkeys
             .iter()
             .map(|passkey| PasskeyRow {
@@ -81,7 +84,7 @@ impl PortalState {
         login: LoginId,
         request: crate::model::RequestId,
     ) -> Result<bool, PortalFault> {
-        let row = self.logins.login(login).await?.ok_or(PortalFault::NoLogin)?;
+        let row = self.logins.login(login).await?.ok_or(PortalFault::NoSuch("session"))?;
         let own = row.person == caller.person;
         let action = PortalAction::EndSession { login, owner: row.identity };
         let permit = self.ask(caller, request, Action::Portal(action)).await?;
@@ -126,8 +129,13 @@ impl PortalState {
     }
 }
 
-/// An open login as pages show it to `caller`.
-pub fn login_row(portal: &Portal, login: &StoredLogin, caller: &Caller) -> LoginRow {
+/// An open login as pages show it to `caller`, with what hangs on it.
+pub fn login_row(
+    portal: &Portal,
+    login: &StoredLogin,
+    hanging: &mut HashMap<LoginId, Vec<CredentialRow>>,
+    caller: &Caller,
+) -> LoginRow {
     LoginRow {
         id: login.id.to_string(),
         person: login.identity.name.clone(),
@@ -139,5 +147,6 @@ pub fn login_row(portal: &Portal, login: &StoredLogin, caller: &Caller) -> Login
         active: words::ago(portal.clock.now(), login.active_at),
         half: login.assurance.level < AssuranceLevel::Passkey,
         this: login.id == caller.login,
+        credentials: hanging.remove(&login.id).unwrap_or_default(),
     }
 }

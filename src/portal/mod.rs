@@ -10,6 +10,7 @@ pub mod assets;
 mod audit;
 mod caller;
 mod command_line;
+mod credentials;
 mod destination;
 mod entry_words;
 pub mod errands;
@@ -96,6 +97,7 @@ pub fn routes() -> Vec<Route> {
         get("/", SignedIn, home::page),
         get("/sessions", SignedIn, administration::sessions),
         post("/sessions/{id}/end", SignedIn, home::end_session),
+        post("/credentials/{id}/revoke", SignedIn, credentials::revoke),
         get("/audit", SignedIn, audit::page),
         get("/audit/entries/{leaf}", SignedIn, audit::entry),
         get("/audit/entries/{leaf}/proof", SignedIn, audit::proof),
@@ -113,6 +115,8 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/clusters/{cluster}/certificates", Token, api::certificate),
         get("/api/v1/sessions", Token, api::sessions),
         post("/api/v1/sessions/{id}/end", Token, api::end_session),
+        get("/api/v1/credentials", Token, credentials::list),
+        post("/api/v1/credentials/{id}/revoke", Token, credentials::revoke_for_program),
         // The log's hashes and its newest checkpoint: nothing that reveals an entry.
         get("/log/{*path}", Open, log::serve),
         // The sheet, the glyph and the passkey script.

@@ -19,7 +19,7 @@ use crate::{
     access::{Gate, Permit, Standing},
     audit::{Log, Refusals, entry::summary},
     config::Settings,
-    credential::Issuer,
+    credential::{Credentials, Issuer},
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Sessions},
     model::{Action, AssuranceLevel, Caller, Clock, Entropy, PortalAction, RequestId, Scope},
     shipping::Shipping,
@@ -53,6 +53,8 @@ pub struct PortalState {
     pub command_lines: CommandLines,
     /// Certificates.
     pub issuer: Issuer,
+    /// What was issued, and revoking it.
+    pub credentials: Credentials,
     /// The sessions' store.
     pub sessions: Sessions,
     /// The time.

@@ -1,11 +1,11 @@
 //! Credentials: what a certificate or token reaches, and whether it still counts, is its row here.
 //! INVARIANT: one that was revoked stays revoked; a trigger holds it even where a statement here would not.
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::StoreFault;
-use crate::model::{CredentialId, LoginId, PersonId, Scope, Timestamp};
+use crate::model::{CredentialId, Identity, LoginId, PersonId, Scope, Timestamp};
 
 /// A credential to be kept.
 #[derive(Clone, Debug)]
@@ -45,6 +45,25 @@ pub struct CredentialRow {
     pub not_after: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// A credential with whoever holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCredential {
+    /// The row.
+    pub id: CredentialId,
+    /// The login that it hangs on.
+    pub login: LoginId,
+    /// Whose.
+    pub owner: Identity,
+    /// Whether it is a certificate; otherwise a token.
+    pub is_certificate: bool,
+    /// How far it reaches.
+    pub scope: Scope,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it ends.
+    pub not_after: Timestamp,
 }
 
 type Row = (Uuid, Uuid, Uuid, Vec<u8>, serde_json::Value, Timestamp, Option<Timestamp>);
@@ -96,6 +115,40 @@ pub async fn token(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<Creden
     row.map(read).transpose()
 }
 
+/// The credentials of these logins that are neither revoked nor over, the newest first; at most five thousand.
+pub async fn live_of(
+    db: impl PgExecutor<'_>,
+    logins: &[LoginId],
+    now: Timestamp,
+) -> Result<Vec<HeldCredential>, StoreFault> {
+    let logins: Vec<Uuid> = logins.iter().map(|login| login.uuid()).collect();
+    let rows = sqlx::query(
+        "select c.id, c.login, c.kind, c.scope, c.issued_at, c.not_after, p.provider, p.issuer, p.subject, p.name
+         from credential c join person p on p.id = c.person
+         where c.login = any ($1) and c.revoked_at is null and c.not_after > $2
+         order by c.issued_at desc, c.id
+         limit 5000",
+    )
+    .bind(logins)
+    .bind(now.to_datetime())
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(held).collect()
+}
+
+/// The credential of this row, revoked or not.
+pub async fn credential(db: impl PgExecutor<'_>, id: CredentialId) -> Result<Option<HeldCredential>, StoreFault> {
+    let row = sqlx::query(
+        "select c.id, c.login, c.kind, c.scope, c.issued_at, c.not_after, p.provider, p.issuer, p.subject, p.name
+         from credential c join person p on p.id = c.person
+         where c.id = $1",
+    )
+    .bind(id.uuid())
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(held).transpose()
+}
+
 /// Revokes a credential. False: it was revoked before, or is unknown.
 pub async fn revoke(
     db: impl PgExecutor<'_>,
@@ -122,5 +175,24 @@ fn read((id, login, person, key_hash, scope, not_after, revoked_at): Row) -> Res
         scope: serde_json::from_value(scope).map_err(|_| StoreFault::Malformed { what: "credential.scope" })?,
         not_after,
         revoked_at,
+    })
+}
+
+fn held(row: &PgRow) -> Result<HeldCredential, StoreFault> {
+    let provider: &str = row.try_get("provider")?;
+    let scope: serde_json::Value = row.try_get("scope")?;
+    Ok(HeldCredential {
+        id: CredentialId::from_uuid(row.try_get("id")?),
+        login: LoginId::from_uuid(row.try_get("login")?),
+        owner: Identity {
+            provider: provider.parse().map_err(|_| StoreFault::Malformed { what: "person.provider" })?,
+            issuer: row.try_get("issuer")?,
+            subject: row.try_get("subject")?,
+            name: row.try_get("name")?,
+        },
+        is_certificate: row.try_get::<&str, _>("kind")? == "certificate",
+        scope: serde_json::from_value(scope).map_err(|_| StoreFault::Malformed { what: "credential.scope" })?,
+        issued_at: row.try_get("issued_at")?,
+        not_after: row.try_get("not_after")?,
     })
 }

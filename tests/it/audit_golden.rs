@@ -265,6 +265,10 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             lost: Some(vec!["log+1a2b3c4d+AQ".into()]),
         },
         judged(Action::Portal(PortalAction::ReadEntry { leaf: 7 })),
+        judged(Action::Portal(PortalAction::RevokeCredential {
+            credential: CredentialId::from_uuid(Uuid::from_u128(4)),
+            owner: caller().identity,
+        })),
     ]
 }
 

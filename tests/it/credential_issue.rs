@@ -6,9 +6,7 @@ use bailiwick::{
     audit::Event,
     credential::{Authority, CertificateRequest, CredentialFault, keys},
     identity::NotPresented,
-    model::{
-        Action, Caller, Clock as _, IssueRequest, PortalAction, Presented, Reach, RequestId, Scope, SystemEntropy,
-    },
+    model::{Action, Caller, Clock as _, IssueRequest, PortalAction, Presented, Reach, Scope, SystemEntropy},
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
@@ -160,14 +158,38 @@ async fn a_revoked_certificate_is_refused_and_stays_so() {
     let bench = Bench::new().await;
     let (caller, _) = bench.whole("alice").await;
     let (der, issued) = issue(&bench, &caller, 600).await;
-    let by = Some((&caller, RequestId::random(&SystemEntropy)));
-    assert!(bench.certificates.revoke(issued.credential, by, "lost").await.unwrap());
-    assert!(!bench.certificates.revoke(issued.credential, by, "again").await.unwrap());
+    let revoke = async || {
+        let (credential, owner) = (issued.credential, caller.identity.clone());
+        let permit =
+            bench.may(&caller, Action::Portal(PortalAction::RevokeCredential { credential, owner })).await.unwrap();
+        bench.credentials.revoke(permit).await.unwrap()
+    };
+    assert_eq!(bench.credentials.live_of(&[caller.login]).await.unwrap().len(), 1);
+    assert!(revoke().await);
+    assert!(!revoke().await, "it was revoked before");
+    assert_eq!(bench.credentials.live_of(&[caller.login]).await.unwrap(), []);
     let refused = bench.callers.from_certificate(&der, HOME).await;
     assert!(matches!(refused, Err(NotPresented::Revoked)), "{refused:?}");
     let revoked = bench.events().await;
     let revoked = revoked.iter().filter(|event| matches!(event, Event::CredentialRevoked { .. })).count();
     assert_eq!(revoked, 1);
+}
+
+#[tokio::test]
+async fn a_permit_revokes_what_it_names_of_whom_it_names() {
+    let bench = Bench::new().await;
+    let (alice, _) = bench.whole("alice").await;
+    let (bob, _) = bench.whole("bob").await;
+    let (der, issued) = issue(&bench, &bob, 600).await;
+    let revoke = |owner| Action::Portal(PortalAction::RevokeCredential { credential: issued.credential, owner });
+    for other in [revoke(alice.identity.clone()), Action::Portal(PortalAction::Home)] {
+        let permit = bench.may(&alice, other).await.unwrap();
+        let refused = bench.credentials.revoke(permit).await;
+        assert!(matches!(refused, Err(CredentialFault::NotPermitted)), "{refused:?}");
+    }
+    assert!(bench.callers.from_certificate(&der, HOME).await.is_ok(), "it counts still");
+    let permit = bench.may(&alice, revoke(bob.identity.clone())).await.unwrap();
+    assert!(bench.credentials.revoke(permit).await.unwrap());
 }
 
 #[tokio::test]

@@ -1,11 +1,19 @@
 //! The portal's pages, as the people who open them: what they show, whom they refuse and why, and where they lead.
 
 use axum::body::Body;
-use bailiwick::{portal::FROM_ELSEWHERE, store::login};
+use bailiwick::{
+    audit::Event,
+    model::{CredentialId, Reach, Scope, SystemEntropy},
+    portal::FROM_ELSEWHERE,
+    store::{
+        credential::{self, NewCredential},
+        login,
+    },
+};
 use http::{Method, Request, StatusCode, header};
 
 use crate::support::{
-    database,
+    audit, database,
     portal::{TestPortal, from_own_page},
 };
 
@@ -88,6 +96,64 @@ async fn a_login_is_ended_from_the_portals_own_pages_only() {
     assert!(out.header("set-cookie").contains("Max-Age=0"), "the cookie is taken back");
     assert!(!lives(id).await);
     assert_eq!(portal.get("/", &cookie).await.header("location"), "/sign-in", "the old cookie is worth nothing");
+}
+
+#[tokio::test]
+async fn what_was_issued_is_shown_to_its_owner_and_revoked_by_whom_the_rules_let() {
+    let db = database().await;
+    let portal = TestPortal::open(&db).await;
+    let (ada, login) = portal.signed_in("ada", &["devs"]).await;
+    let (eve, _) = portal.signed_in("eve", &["devs"]).await;
+    let (grace, _) = portal.signed_in("grace", &["admins"]).await;
+    let of_ada = login::login(&portal.state.pool, login).await.unwrap().unwrap();
+    let issued = async |cluster: &str| {
+        let (id, now) = (CredentialId::random(&SystemEntropy), portal.state.clock.now());
+        let scope = Scope::Cluster {
+            cluster: cluster.parse().unwrap(),
+            namespaces: vec!["payments".to_owned()],
+            reach: Reach::ReadOnly,
+        };
+        let new = NewCredential {
+            id,
+            login,
+            person: of_ada.person,
+            serial: Some(id.uuid().as_bytes().to_vec()),
+            key_hash: id.uuid().as_bytes().to_vec(),
+            scope,
+            issued_at: now,
+            not_after: now.plus(std::time::Duration::from_secs(600)),
+        };
+        credential::insert(&portal.state.pool, &new).await.unwrap();
+        id
+    };
+    let (first, second) = (issued("demo").await, issued("prod").await);
+    let home = async |cookie: &str| portal.get("/", cookie).await.text;
+    let page = home(&ada).await;
+    assert!(page.contains("certificate for demo, only payments, read-only"), "{page}");
+    assert!(!home(&eve).await.contains("certificate for"), "another's are nobody's business");
+    assert!(portal.get("/sessions", &grace).await.text.contains("certificate for prod"), "the admins' they are");
+
+    let revoke =
+        async |id: CredentialId, cookie: &str| portal.post(&format!("/credentials/{id}/revoke"), cookie, "").await;
+    assert_eq!(revoke(first, &eve).await.status, StatusCode::FORBIDDEN);
+    assert!(home(&ada).await.contains("certificate for demo"), "another's was revoked");
+    assert_eq!(revoke(first, &ada).await.header("location"), "/");
+    assert_eq!(revoke(second, &grace).await.header("location"), "/sessions");
+    assert!(!home(&ada).await.contains("certificate for"));
+    assert_eq!(revoke(first, &ada).await.header("location"), "/", "again is no mistake");
+    let unknown = revoke(CredentialId::random(&SystemEntropy), &ada).await;
+    assert!(unknown.status == StatusCode::NOT_FOUND && unknown.text.contains("No credential has this id."));
+    let by_whom: Vec<_> = audit::entries(&db.pool)
+        .await
+        .into_iter()
+        .filter_map(|entry| match entry.event {
+            Event::CredentialRevoked { credential, .. } => {
+                Some((credential, entry.caller.unwrap().identity.subject.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(by_whom, [(first, "ada".to_owned()), (second, "grace".to_owned())]);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use serde_json::Value;
+
 use crate::support::{
     self, Site,
     kubernetes::Kubernetes,
@@ -12,7 +14,7 @@ use crate::support::{
 pub const RULES: &str = r#"
 @id("enrol-here") permit (principal, action == Action::"enrol", resource) when { context.address.isLoopback() };
 @id("portal") permit (principal, action in [Action::"home", Action::"authorizeCommandLine", Action::"listSessions"], resource);
-@id("own-sessions") permit (principal, action == Action::"endSession", resource) when { resource.owner == principal };
+@id("own-sessions") permit (principal, action in [Action::"endSession", Action::"revokeCredential"], resource) when { resource.owner == principal };
 @id("staff-use-the-wiki") permit (principal in Group::"staff", action, resource in App::"wiki");
 @id("staff-get-certificates") permit (principal in Group::"staff", action == Action::"issue", resource == k8s::Cluster::"demo");
 @id("staff-read") permit (principal in Group::"staff", action in k8s::Action::"readOnly", resource in k8s::Cluster::"demo");
@@ -50,9 +52,18 @@ async fn kubectl_gets_what_the_rules_allow_as_the_real_user_and_nothing_else() {
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "out\n");
     assert!(String::from_utf8_lossy(&ran.stderr).contains("err"));
 
+    // A certificate that is revoked closes what it carries, and kubectl gets another.
     let mut following = started(bob.kubectl(&["logs", "-f", "web-0"]).stderr(Stdio::null()), "line");
-    following.kill().unwrap();
-    following.wait().unwrap();
+    let listed: Value = serde_json::from_str(&bob.does(&["credential", "list", "-o", "json"])).unwrap();
+    let listed = listed["credentials"].as_array().unwrap();
+    let certificates: Vec<_> = listed.iter().filter(|it| it["what"] == "certificate for demo").collect();
+    let [certificate] = certificates[..] else { panic!("{listed:?}") };
+    bob.does(&["credential", "revoke", certificate["id"].as_str().unwrap()]);
+    tokio::task::spawn_blocking(move || following.wait().unwrap()).await.unwrap();
+    let left = bob.does(&["credential", "list"]);
+    assert!(!left.contains("certificate for demo") && left.contains("token of the command line"), "{left}");
+    let (code, pods) = bob.kubectl_prints(&["get", "pods", "-n", "default"]);
+    assert!(code == Some(0) && pods.contains("web-0"), "{pods}");
 
     let (code, refused) = bob.kubectl_prints(&["delete", "pod", "web-0"]);
     assert!(code == Some(1) && refused.contains("no rule allows this"), "{refused}");

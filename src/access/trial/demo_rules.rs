@@ -77,6 +77,9 @@ fn the_portal_is_everybodys_and_its_administration_is_not() {
     }
     assert_eq!(verdict(&rules, &alice, &end_session_of("alice")), Verdict::Allow);
     assert_eq!(verdict(&rules, &alice, &end_session_of("olivia")), Verdict::Deny);
+    assert_eq!(verdict(&rules, &alice, &revocation_of("alice")), Verdict::Allow);
+    assert_eq!(verdict(&rules, &alice, &revocation_of("olivia")), Verdict::Deny);
+    assert_eq!(verdict(&rules, &olivia, &revocation_of("alice")), Verdict::Allow);
     let invite = PortalAction::Invite { person: identity("carol") };
     for action in
         [PortalAction::ListSessions, PortalAction::ReadAudit { search: None }, PortalAction::ReadPolicy, invite]

@@ -123,6 +123,7 @@ fn a_recorded_decision_is_replayed_from_its_entry_and_texts_alone() {
         kubernetes("frobnicate", "pods", "", "default"),
         issue(3600),
         end_session_of("alice"),
+        revocation_of("alice"),
     ];
     for (caller, action) in callers.iter().flat_map(|caller| actions.iter().map(move |action| (caller, action))) {
         let context = circumstances(caller, NOW);

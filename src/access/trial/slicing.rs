@@ -52,6 +52,7 @@ fn action_scope(dice: &Dice) -> String {
             "Action::\"write\"",
             "Action::\"issue\"",
             "Action::\"endSession\"",
+            "Action::\"revokeCredential\"",
             "Action::\"home\"",
             "k8s::Action::\"get\"",
             "k8s::Action::\"readOnly\"",
@@ -173,8 +174,9 @@ fn random_question(dice: &Dice) -> (Caller, Action) {
             1 => kubernetes(dice.one(VERBS), "pods", "", dice.one(&["", "default", "other"])),
             _ => kubernetes(dice.one(&["get", "create"]), "pods", dice.one(PARTS), "default"),
         },
-        Scope::Portal => match dice.below(5) {
+        Scope::Portal => match dice.below(6) {
             0 => end_session_of(dice.one(&["alice", "bob"])),
+            5 => revocation_of(dice.one(&["alice", "bob"])),
             1 => issue(dice.below(1000) as u64),
             2 => Action::Enrol(EnrolRequest { invited: dice.below(2) == 0 }),
             3 => Action::Portal(PortalAction::Invite { person: identity("dora") }),

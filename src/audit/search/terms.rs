@@ -156,7 +156,9 @@ pub(super) fn of_event(event: &Event, take: &mut impl FnMut(Field, &str)) {
     match event {
         Event::Decision { action: Action::Portal(PortalAction::EndSession { login, .. }), .. }
         | Event::LoginEnded { login, .. } => take(Field::Login, &login.to_string()),
-        Event::CredentialIssued { credential, .. } | Event::CredentialRevoked { credential, .. } => {
+        Event::Decision { action: Action::Portal(PortalAction::RevokeCredential { credential, .. }), .. }
+        | Event::CredentialIssued { credential, .. }
+        | Event::CredentialRevoked { credential, .. } => {
             take(Field::Credential, &credential.to_string());
         }
         Event::EpochBegan { by, .. } | Event::LogRead { account: by, .. } => {
@@ -192,7 +194,11 @@ fn event_identity(event: &Event) -> Option<&Identity> {
         | Event::Invited { person: identity, .. }
         | Event::Decision {
             action:
-                Action::Portal(PortalAction::EndSession { owner: identity, .. } | PortalAction::Invite { person: identity }),
+                Action::Portal(
+                    PortalAction::EndSession { owner: identity, .. }
+                    | PortalAction::RevokeCredential { owner: identity, .. }
+                    | PortalAction::Invite { person: identity },
+                ),
             ..
         } => Some(identity),
         _ => None,

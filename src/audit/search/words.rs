@@ -112,6 +112,7 @@ const fn portal_action(action: &PortalAction) -> &'static str {
         PortalAction::AuthorizeCommandLine => "authorize-command-line",
         PortalAction::ListSessions => "list-sessions",
         PortalAction::EndSession { .. } => "end-session",
+        PortalAction::RevokeCredential { .. } => "revoke-credential",
         PortalAction::ReadAudit { .. } => "read-audit",
         PortalAction::ReadEntry { .. } => "read-entry",
         PortalAction::ExportAudit { .. } => "export-audit",

@@ -70,6 +70,20 @@ pub struct LoginRow {
     pub half: bool,
     /// Whether it is the one that asks.
     pub this: bool,
+    /// What was issued under it and counts.
+    pub credentials: Vec<CredentialRow>,
+}
+
+/// A certificate or token.
+pub struct CredentialRow {
+    /// Its id.
+    pub id: String,
+    /// What it is, and for what.
+    pub what: String,
+    /// When it was issued, in words.
+    pub issued: String,
+    /// When it ends, in words.
+    pub ends: String,
 }
 
 /// A registered passkey.
@@ -80,6 +94,16 @@ pub struct PasskeyRow {
     pub created: String,
     /// When it was last used.
     pub used: Option<String>,
+}
+
+#[cfg(test)]
+fn credential_row(what: &str) -> CredentialRow {
+    CredentialRow {
+        id: "5a0d6a3c-53a5-4a7c-8a0c-6f6c1b8f7a11".to_owned(),
+        what: what.to_owned(),
+        issued: "2 minutes ago".to_owned(),
+        ends: "in 8 minutes".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +119,11 @@ pub(super) fn login_row(agent: &str, half: bool, this: bool) -> LoginRow {
         active: "2 minutes ago".to_owned(),
         half,
         this,
+        credentials: if this {
+            vec![credential_row("certificate for prod, only payments, read-only")]
+        } else {
+            Vec::new()
+        },
     }
 }
 
@@ -136,7 +165,14 @@ mod tests {
     #[test]
     fn home_shows_apps_commands_logins_and_passkeys() {
         let html = look_at("home", &sample());
-        for word in ["wiki.example.com", "bailiwick kube login prod", "this one", "Spare key", "aria-current"] {
+        for word in [
+            "wiki.example.com",
+            "bailiwick kube login prod",
+            "this one",
+            "Spare key",
+            "aria-current",
+            "only payments, read-only",
+        ] {
             assert!(html.contains(word), "{word} is missing");
         }
     }

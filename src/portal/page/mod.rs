@@ -26,7 +26,7 @@ pub use door::{
 };
 pub use entry::{EntryPage, Fact, ProofWords, RuleWords, WhyWords};
 pub use frame::{Frame, Link};
-pub use home::{AppTile, ClusterTile, HomePage, LoginRow, PasskeyRow};
+pub use home::{AppTile, ClusterTile, CredentialRow, HomePage, LoginRow, PasskeyRow};
 
 /// A page as a response. A template that cannot be rendered is a failure of ours and shows nothing of itself.
 pub fn show(status: StatusCode, page: &impl Template) -> Response {

@@ -113,7 +113,9 @@ fn asked(action: &Action) -> &'static str {
             PortalAction::AuthorizeCommandLine | PortalAction::Invite { .. } | PortalAction::SaveSearch { .. } => {
                 "Create"
             }
-            PortalAction::EndSession { .. } | PortalAction::RemoveSearch { .. } => "Delete",
+            PortalAction::EndSession { .. }
+            | PortalAction::RevokeCredential { .. }
+            | PortalAction::RemoveSearch { .. } => "Delete",
             _ => "Read",
         },
     }

@@ -44,7 +44,7 @@ permit (principal, action == Action::"issue", resource) when { context.assurance
 permit (principal, action, resource is Portal)
 when { context.assurance == "passkey" } unless { action == Action::"enrol" };
 @id("people-end-sessions")
-permit (principal, action == Action::"endSession", resource) when { context.assurance == "passkey" };
+permit (principal, action in [Action::"endSession", Action::"revokeCredential"], resource) when { context.assurance == "passkey" };
 "#;
 
 /// The rooms.
@@ -60,6 +60,7 @@ pub struct Bench {
     pub command_lines: CommandLines,
     pub invitations: Invitations,
     pub certificates: credential::Issuer,
+    pub credentials: credential::Credentials,
     pub sessions: Arc<Sessions>,
     _log: Tasks,
     _files: tempfile::TempDir,
@@ -114,6 +115,7 @@ impl Bench {
                 entropy.clone(),
                 limits(),
             ),
+            credentials: credential::Credentials::new(pool.clone(), log.clone(), clock.clone()),
             sessions: Arc::new(Sessions::new(pool, clock.clone(), entropy, limits().absolute)),
             _log: tasks,
             _files: files,
