@@ -159,6 +159,9 @@ pub enum Event {
         /// Until when an invitation stood that was open already; none when there was none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<Timestamp>,
+        /// On whose word, where no caller asked: an operator, by name. None in entries of before that was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// Rules were put in force.
     PolicyLoaded {
@@ -210,6 +213,9 @@ pub enum Event {
         /// writes into the log cannot make it. None in entries of before there were vouchers, which vouch for nobody.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         voucher: Option<String>,
+        /// Who replaced it, by name. None in entries of before that was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// Entries were archived, and their bodies removed from the database; their hashes stay.
     Archived {

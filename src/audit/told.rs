@@ -98,6 +98,10 @@ fn display(identity: &Identity) -> String {
     format!("{}/{}", identity.provider, identity.subject)
 }
 
+fn on_the_word_of(operator: &Option<String>) -> String {
+    operator.as_ref().map_or(String::new(), |by| format!(", by {by}"))
+}
+
 fn why(event: &Event) -> String {
     match event {
         Event::Decision { decision, .. } => decision.sentence(),
@@ -129,9 +133,9 @@ fn why(event: &Event) -> String {
         }
         Event::StreamOpened { stream } => stream.to_string(),
         Event::StreamClosed { cause, .. } => cause.clone(),
-        Event::Invited { person, expires_at, before } => {
+        Event::Invited { person, expires_at, before, by } => {
             let before = before.map_or(String::new(), |before| format!(" (already until {before})"));
-            format!("{}, until {expires_at}{before}", display(person))
+            format!("{}, until {expires_at}{before}{}", display(person), on_the_word_of(by))
         }
         Event::PolicyLoaded { rules, .. } => format!("{rules} rules"),
         Event::PolicyRejected { errors } => errors.first().cloned().unwrap_or_default(),
@@ -139,7 +143,7 @@ fn why(event: &Event) -> String {
             let lost = if key.is_some() { ", with new keys" } else { "" };
             format!("epoch {epoch}{lost}, by {by}: {why}")
         }
-        Event::KeyRotated { active, .. } => active.clone(),
+        Event::KeyRotated { active, by, .. } => format!("{active}{}", on_the_word_of(by)),
         Event::Archived { from, until, file, .. } => format!("{from} to {until}, {file}"),
         Event::SearchChanged { name, before, after } => match (before, after) {
             (_, None) => format!("{name} removed"),

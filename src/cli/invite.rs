@@ -6,7 +6,12 @@ use std::{sync::Arc, time::Duration};
 use clap::Args;
 use sqlx::PgPool;
 
-use super::{CliFault, ConfigFile, Ending, migrate::connect_up_to_date, output};
+use super::{
+    CliFault, ConfigFile, Ending,
+    migrate::connect_up_to_date,
+    operator::{Operator, said},
+    output,
+};
 use crate::{
     app::signing::signers,
     audit::{Limits, Log, Tasks},
@@ -30,8 +35,10 @@ pub(super) struct Invite {
     #[arg(long, value_name = "NAME")]
     provider: ProviderName,
     /// The person's subject at that provider (its `sub` claim, never an e-mail address)
-    #[arg(long, value_name = "SUBJECT")]
+    #[arg(long, value_name = "SUBJECT", value_parser = said)]
     subject: String,
+    #[command(flatten)]
+    operator: Operator,
 }
 
 /// How long the log may take to record what is left and to stop.
@@ -44,7 +51,7 @@ impl Invite {
         let pool = connect_up_to_date(&settings.database).await?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let (log, tasks) = open_log(&settings, pool, clock.clone(), entropy.clone()).await?;
-        let invited = Invitations::new(log, clock, entropy).invite_as_operator(&person).await;
+        let invited = Invitations::new(log, clock, entropy).invite_as_operator(&person, &self.operator.name()).await;
         tasks.stop(PATIENCE).await;
         let until = invited.map_err(CliFault::failed)?;
         let told = format!("{}/{} may register a first passkey until {until}", person.provider, person.subject);

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use init::Init;
 
-use super::{CliFault, ConfigFile, Ending, invite::open_log, migrate::connect_up_to_date, output};
+use super::{CliFault, ConfigFile, Ending, invite::open_log, migrate::connect_up_to_date, operator::Operator, output};
 use crate::{
     app::signing::signer,
     audit::{Draft, Event, checkpoint::Verifier, published::Record},
@@ -53,6 +53,8 @@ pub(super) struct Rotate {
     /// How long the old key goes on signing along with the new one; 0s if somebody else may have it
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
     overlap: Duration,
+    #[command(flatten)]
+    operator: Operator,
 }
 
 /// A key that can be replaced.
@@ -116,6 +118,7 @@ impl Rotate {
             retired: retired.to_string(),
             active: active.to_string(),
             voucher: Some(old_signer.vouch_for(&active, epoch)),
+            by: Some(self.operator.name()),
         };
         let rotated = log
             .append_within(|db| {

@@ -23,6 +23,7 @@ use super::{
     CliFault, Ending,
     api::Api,
     client::{ClientFault, HeldLogin, Home, address, portal_address},
+    operator::machine,
     output::{changed, say},
 };
 use crate::model::{Entropy, SystemEntropy};
@@ -167,12 +168,4 @@ async fn callback(State(waiting): State<Arc<Waiting>>, headers: HeaderMap, Query
     );
     let headers = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'"), (header::CACHE_CONTROL, "no-store")];
     (headers, Html(page)).into_response()
-}
-
-/// What this machine calls itself, for the page that asks whether to let it in.
-fn machine() -> String {
-    let name =
-        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    let name: String = name.unwrap_or_default().trim().chars().filter(|c| c.is_ascii_graphic()).take(63).collect();
-    if name.is_empty() { "this computer".to_owned() } else { name }
 }

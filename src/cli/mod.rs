@@ -26,6 +26,7 @@ mod kubeconfig;
 mod login;
 mod logout;
 mod migrate;
+mod operator;
 pub mod output;
 mod serve;
 mod session;

@@ -32,6 +32,11 @@ pub fn exec_info() -> Option<String> {
     set("KUBERNETES_EXEC_INFO")?.into_string().ok()
 }
 
+/// The account that a command runs under, or that of whoever took it over with sudo.
+pub fn account() -> Option<String> {
+    ["SUDO_USER", "LOGNAME", "USER"].into_iter().find_map(set)?.into_string().ok()
+}
+
 /// Where `PATH` finds the program `name`.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     split(&set("PATH")?).into_iter().map(|folder| folder.join(name)).find(|program| program.is_file())

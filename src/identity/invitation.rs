@@ -39,26 +39,29 @@ impl Invitations {
         let by = caller.person;
         let draft =
             |event, at| Draft { caller: Some((&caller).into()), event, happened_at: at, request: Some(request) };
-        let result = self.keep(&person, Some(by), draft).await;
+        let result = self.keep(&person, (Some(by), None), draft).await;
         pending.answered(if result.is_ok() { 200 } else { 503 });
         result
     }
 
     /// Invites somebody on the word of the operator, who holds the database anyway: the first administrator.
-    pub async fn invite_as_operator(&self, person: &Identity) -> Result<Timestamp, IdentityFault> {
-        self.keep(person, None, |event, at| Draft { caller: None, event, happened_at: at, request: None }).await
+    /// `by` is who that is, by name.
+    pub async fn invite_as_operator(&self, person: &Identity, by: &str) -> Result<Timestamp, IdentityFault> {
+        let draft = |event, at| Draft { caller: None, event, happened_at: at, request: None };
+        self.keep(person, (None, Some(by.to_owned())), draft).await
     }
 
     async fn keep(
         &self,
         person: &Identity,
-        by: Option<PersonId>,
+        (by, operator): (Option<PersonId>, Option<String>),
         draft: impl FnOnce(Event, Timestamp) -> Draft,
     ) -> Result<Timestamp, IdentityFault> {
         let now = self.clock.now();
         let expires_at = now.plus(LIFE);
         let id = uuid::Builder::from_random_bytes(self.entropy.bytes()).into_uuid();
-        let draft = draft(Event::Invited { person: person.clone(), expires_at, before: None }, now);
+        let event = Event::Invited { person: person.clone(), expires_at, before: None, by: operator };
+        let draft = draft(event, now);
         let person = person.clone();
         let ((), _receipt) = self
             .log

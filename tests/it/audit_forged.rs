@@ -243,7 +243,7 @@ impl Story {
 
     fn renamed(self, retired: &str, active: &str, voucher: Option<&str>) -> Self {
         let (retired, active, voucher) = (retired.to_owned(), active.to_owned(), voucher.map(str::to_owned));
-        self.event(Event::KeyRotated { retired, active, voucher })
+        self.event(Event::KeyRotated { retired, active, voucher, by: None })
     }
 
     /// Says that an epoch began at a place, and that so many entries had been published, to a root of [`LOST`].

@@ -141,7 +141,7 @@ fn samples() -> Vec<Entry> {
         Event::CredentialRevoked { credential, cause: "login ended".into() },
         Event::StreamOpened { stream: StreamId::from_uuid(id(7)) },
         Event::StreamClosed { stream: StreamId::from_uuid(id(7)), cause: "policy".into() },
-        Event::Invited { person: identity, expires_at: at, before: None },
+        Event::Invited { person: identity, expires_at: at, before: None, by: None },
         Event::PolicyLoaded { policy: policy.clone(), rules: 12, before: None },
         Event::PolicyRejected { errors: vec!["rules.cedar:3:1: unexpected token".into()] },
         Event::BrokerStarted { version: "0.1.0".into(), configuration: "00ff".into(), key: None },
@@ -201,7 +201,12 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             key: None,
             lost: None,
         },
-        Event::KeyRotated { retired: "log+1a2b3c4d+AQ".into(), active: "log+5e6f7a8b+AQ".into(), voucher: None },
+        Event::KeyRotated {
+            retired: "log+1a2b3c4d+AQ".into(),
+            active: "log+5e6f7a8b+AQ".into(),
+            voucher: None,
+            by: None,
+        },
         Event::Archived { from: 0, until: 7, file: "entry_2026_01.bundle".into(), sha256: root() },
         Event::SearchChanged { name: "denials".into(), before: None, after: Some("verdict=deny".into()) },
         Event::SearchChanged { name: "denials".into(), before: Some("verdict=deny".into()), after: None },
@@ -210,7 +215,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
         judged(Action::Portal(PortalAction::ExportAudit { search: "verdict=deny".into(), format: "csv".into() })),
         judged(Action::Portal(PortalAction::SaveSearch { name: "denials".into() })),
         judged(Action::Portal(PortalAction::RemoveSearch { name: "denials".into() })),
-        Event::Invited { person: caller().identity, expires_at: at, before: Some(at) },
+        Event::Invited { person: caller().identity, expires_at: at, before: Some(at), by: None },
         Event::BrokerStarted {
             version: "0.1.0".into(),
             configuration: "00ff".into(),
@@ -252,6 +257,7 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             retired: "log+1a2b3c4d+AQ".into(),
             active: "log+5e6f7a8b+AQ".into(),
             voucher: Some("c2lnbmVk".into()),
+            by: None,
         },
         Event::EpochBegan {
             epoch: 2,
@@ -269,6 +275,13 @@ fn later_kinds(at: Timestamp) -> Vec<Event> {
             credential: CredentialId::from_uuid(Uuid::from_u128(4)),
             owner: caller().identity,
         })),
+        Event::Invited { person: caller().identity, expires_at: at, before: None, by: Some("ada at laptop".into()) },
+        Event::KeyRotated {
+            retired: "log+1a2b3c4d+AQ".into(),
+            active: "log+5e6f7a8b+AQ".into(),
+            voucher: Some("c2lnbmVk".into()),
+            by: Some("ada at laptop".into()),
+        },
     ]
 }
 

@@ -159,7 +159,7 @@ impl Past {
         write(&log, 20).await;
         let (retired, active) = (signer().verifier().to_string(), next().verifier().to_string());
         let voucher = Some(signer().vouch_for(next().verifier(), 0));
-        let event = Event::KeyRotated { retired, active, voucher };
+        let event = Event::KeyRotated { retired, active, voucher, by: None };
         let rotated = Draft { caller: None, event, happened_at: clock.now(), request: None };
         drop(log.append(rotated).await.unwrap());
         eventually(async || (log.health().signed == 21).then_some(())).await;

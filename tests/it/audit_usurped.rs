@@ -37,7 +37,7 @@ async fn a_key_that_our_own_signed_over_counts_nowhere_without_its_word() {
         let (honest, its_tasks) = log(&db.pool).await;
         let first = honest.append(stopped()).await.unwrap().leaf_index();
         let (usurper, tasks) = open(&db, signed_by(thief())).await.unwrap();
-        let event = Event::KeyRotated { retired: ours.clone(), active: theirs, voucher };
+        let event = Event::KeyRotated { retired: ours.clone(), active: theirs, voucher, by: None };
         let draft = Draft { caller: None, event, happened_at: Timestamp::from_micros(6), request: None };
         let forged = usurper.append(draft).await.unwrap().leaf_index();
         honest.append(stopped()).await.map(drop).unwrap();
@@ -83,7 +83,7 @@ async fn a_key_beside_ours_stops_a_broker_and_an_entry_for_it_is_not_accepted() 
     let ours = bailiwick::audit::checkpoint::Verifier::new(&head.origin, public.try_into().unwrap()).unwrap();
     let forged = store::head::newest(&db.owner).await.unwrap().size;
     let (retired, active) = (ours.to_string(), thief.verifier().to_string());
-    plant_event(db, Event::KeyRotated { retired, active, voucher: None }).await;
+    plant_event(db, Event::KeyRotated { retired, active, voucher: None, by: None }).await;
     let config = config.to_str().unwrap();
     let accept = ["audit", "accept-fork", "--by", "Ada", "--why", "it looks good", "--yes", "--config", config];
     let said = cli(&accept).await;

@@ -99,9 +99,9 @@ async fn an_invitation_says_whether_another_one_stood() {
     let (log, _tasks) = log_at(&db.pool, clock.clone(), limits()).await;
     let invitations = Invitations::new(log, clock.clone(), Arc::new(SystemEntropy));
     let person = rows::identity("ada");
-    let first = invitations.invite_as_operator(&person).await.unwrap();
+    let first = invitations.invite_as_operator(&person, "Ada").await.unwrap();
     move_to(&clock, NOON.plus(HOUR));
-    invitations.invite_as_operator(&person).await.unwrap();
+    invitations.invite_as_operator(&person, "Ada").await.unwrap();
     let before = entries(&db.pool).await.into_iter().map(|entry| match entry.event {
         Event::Invited { before, .. } => before,
         other => panic!("{other:?}"),

@@ -6,7 +6,9 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{TestDb, database, plain::write_configuration};
+use bailiwick::audit::{Entry, Event};
+
+use crate::support::{TestDb, audit::entries, database, plain::write_configuration};
 
 /// A folder with a configuration for `db`, rules and groups.
 fn prepared(db: &TestDb) -> tempfile::TempDir {
@@ -57,6 +59,17 @@ async fn keys_are_made_once_and_the_first_administrator_is_invited_on_record() {
     let (kinds,): (Vec<String>,) =
         sqlx::query_as("select array_agg(kind order by leaf_index) from entry").fetch_one(&db.owner).await.unwrap();
     assert_eq!(kinds, ["invited"]);
+    let by = |entry: &Entry| match &entry.event {
+        Event::Invited { by, .. } => by.clone(),
+        _ => None,
+    };
+    let somebody = by(&entries(&db.pool).await[0]).unwrap();
+    assert!(somebody.contains(" at "), "the account and the computer: {somebody}");
+    let (code, _, complaint) = types(&folder, "invite --provider corp --subject bob --by Ada").await;
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(by(&entries(&db.pool).await[1]).as_deref(), Some("Ada"));
+    let (code, _, complaint) = types(&folder, "invite --provider corp --subject b\u{202e}ob").await;
+    assert!(code == 2 && complaint.contains("one line of letters that can be seen"), "{complaint}");
 
     let (code, _, complaint) = types(&folder, "invite --provider corp2 --subject alice").await;
     assert_eq!(code, 2);

@@ -161,7 +161,10 @@ pub(super) fn of_event(event: &Event, take: &mut impl FnMut(Field, &str)) {
         | Event::CredentialRevoked { credential, .. } => {
             take(Field::Credential, &credential.to_string());
         }
-        Event::EpochBegan { by, .. } | Event::LogRead { account: by, .. } => {
+        Event::EpochBegan { by, .. }
+        | Event::LogRead { account: by, .. }
+        | Event::Invited { by: Some(by), .. }
+        | Event::KeyRotated { by: Some(by), .. } => {
             words(by).for_each(|word| take(Field::Name, &word));
         }
         _ => {}

@@ -101,7 +101,7 @@ impl Chain {
     /// An entry that may matter here: who signs from now on, or that the past was cut.
     pub(in crate::audit) fn hear(&mut self, index: u64, event: &Event) {
         match event {
-            Event::KeyRotated { retired, active, voucher } => {
+            Event::KeyRotated { retired, active, voucher, .. } => {
                 let place = (index, self.epoch(), self.origin.as_str());
                 let named = self.line.hear(place, (retired, active), voucher.as_deref());
                 named.into_iter().flatten().for_each(|key| self.know(key));
@@ -238,7 +238,7 @@ mod tests {
 
     fn rotated(from: u8, to: u8) -> Event {
         let voucher = Some(key(from).vouch_for(&verifier(to), 0));
-        Event::KeyRotated { retired: verifier(from).to_string(), active: verifier(to).to_string(), voucher }
+        Event::KeyRotated { retired: verifier(from).to_string(), active: verifier(to).to_string(), voucher, by: None }
     }
 
     fn cut(epoch: u64, size: u64, published: u64) -> Event {

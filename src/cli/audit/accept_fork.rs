@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::super::{
     CliFault, ConfigFile, Ending,
     migrate::connect_up_to_date,
+    operator::said,
     output::{changed, remark, say},
 };
 use crate::{
@@ -126,15 +127,4 @@ async fn newest_of_ours(db: &mut PgConnection, signers: &Signers) -> Result<Publ
         ours.ok_or_else(|| CliFault::could_not_look("nothing is known to be published: give --published FILE"))?;
     remark("Nothing is known to be published. What is compared is the newest checkpoint in the database itself.");
     Ok(ours)
-}
-
-/// Words that say something, on one line.
-pub(in crate::cli) fn said(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match text {
-        "" => Err("must not be empty".to_owned()),
-        _ if text.len() > 1_000 => Err("must be shorter".to_owned()),
-        _ if text.chars().any(char::is_control) => Err("must be one line".to_owned()),
-        _ => Ok(text.to_owned()),
-    }
 }

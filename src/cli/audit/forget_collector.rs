@@ -10,10 +10,10 @@ use super::{
     super::{
         CliFault, ConfigFile, Ending,
         invite::{PATIENCE, open_log},
+        operator::said,
         output::{changed, say},
     },
     owner::Owner,
-    said,
 };
 use crate::{
     audit::{ChangeFault, Draft, Event, Log},

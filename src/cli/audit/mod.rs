@@ -44,7 +44,6 @@ use crate::{
         key::{self, KeyPurpose},
     },
 };
-pub(super) use accept_fork::said;
 use {
     accept_fork::AcceptFork, archive::Archive, bundle::Bundle, checkpoint::Checkpoint, collectors::Collectors,
     export::ExportLog, fields::Fields, forget_collector::ForgetCollector, proof::Proof, search::SearchLog, tail::Tail,

@@ -14,7 +14,7 @@ use clap::Args;
 use sqlx::PgPool;
 
 use super::{
-    super::{CliFault, ConfigFile, Ending, audit::said, migrate::connect_up_to_date, output},
+    super::{CliFault, ConfigFile, Ending, migrate::connect_up_to_date, operator::said, output},
     print, publish,
 };
 use crate::{

@@ -60,9 +60,10 @@ fn facts_of(event: &Event) -> Vec<Fact> {
         Event::StreamOpened { stream } | Event::StreamClosed { stream, .. } => {
             vec![link("Stream", "text", stream.to_string())]
         }
-        Event::Invited { expires_at, before, .. } => {
+        Event::Invited { expires_at, before, by, .. } => {
             let before = before.map(|before| plain("Stood already until", before.to_string()));
-            std::iter::once(plain("Until", expires_at.to_string())).chain(before).collect()
+            let by = by.iter().map(|by| plain("On the word of", by.clone()));
+            std::iter::once(plain("Until", expires_at.to_string())).chain(before).chain(by).collect()
         }
         Event::Refusals { check, network, from, until, .. } => vec![
             code("Check", check.clone()),
@@ -80,9 +81,11 @@ fn facts_of(event: &Event) -> Vec<Fact> {
             plain("Published", words::entries(*published_size)),
             code("Published root", published_root.clone()),
         ],
-        Event::KeyRotated { retired, active, voucher } => {
+        Event::KeyRotated { retired, active, voucher, by } => {
             let voucher = voucher.iter().map(|voucher| code("Voucher", voucher.clone()));
-            [code("Retired", retired.clone()), code("Active", active.clone())].into_iter().chain(voucher).collect()
+            let by = by.iter().map(|by| plain("By", by.clone()));
+            let keys = [code("Retired", retired.clone()), code("Active", active.clone())];
+            keys.into_iter().chain(voucher).chain(by).collect()
         }
         Event::Archived { sha256, .. } => vec![code("SHA-256", sha256.clone())],
         Event::SearchChanged { before, after, .. } => {

@@ -209,6 +209,7 @@ pub const KINDS: &[Kind] = &[
             field("person.name", Text, "who: the name to show", "entity.user.full_name"),
             field("expires_at", Moment, "until when", "unmapped.expires_at"),
             field("before", Moment, "until when another one stood already; none without", "unmapped.before"),
+            field("by", Text, "on whose word, where no caller asked: an operator", "unmapped.by"),
         ],
     },
     Kind {
@@ -263,6 +264,7 @@ pub const KINDS: &[Kind] = &[
             field("retired", Text, "the verifier key that signed so far (C2SP signed-note)", "unmapped.retired"),
             field("active", Text, "the one that signs from now on", "entity.uid"),
             field("voucher", Text, "the retired key's signature over the active one, base64", "unmapped.voucher"),
+            field("by", Text, "who replaced it", "unmapped.by"),
         ],
     },
     Kind {

@@ -35,7 +35,7 @@ pub async fn rewrite(db: &TestDb, index: u64, reach: Reach) {
 pub async fn claim_rotation(db: &TestDb, index: u64, key: &CheckpointSigner) {
     let (retired, active) = (signer().verifier().to_string(), key.verifier().to_string());
     change(db, index, |entry| {
-        entry.event = Event::KeyRotated { retired: retired.clone(), active: active.clone(), voucher: None }
+        entry.event = Event::KeyRotated { retired: retired.clone(), active: active.clone(), voucher: None, by: None }
     })
     .await;
     rewrite_heads(db, index, Reach::AllHeads).await;

@@ -159,7 +159,7 @@ impl Bench {
 
     /// Invites somebody, as an operator.
     pub async fn invite(&self, caller: &Caller) {
-        self.invitations.invite_as_operator(&caller.identity).await.unwrap();
+        self.invitations.invite_as_operator(&caller.identity, "an operator").await.unwrap();
     }
 
     /// The gate's leave to enrol, as the portal asks for it.
