@@ -27,7 +27,7 @@ pub struct Database {
 impl Database {
     /// One that is named beside any configuration, for a command that needs few connections.
     pub fn at(url: DatabaseUrl) -> Self {
-        Self { url, acquire: Duration::from_secs(5), connections: 2, auditor_url: None }
+        Self { url, acquire: Duration::from_secs(2), connections: 2, auditor_url: None }
     }
 
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
@@ -40,7 +40,7 @@ impl Database {
         }
         let url = section.optional("url", plain_url);
         let url_file = section.optional("url_file", |node| files.secret(node));
-        let acquire = section.or("acquire", r#""5s""#, duration);
+        let acquire = section.or("acquire", r#""2s""#, duration);
         let connections = section.or("connections", "20", integer(2..=1000));
         let auditor_url = section.optional("auditor_url", plain_url);
         let url = url.map(DatabaseUrl::Plain).or(url_file.map(DatabaseUrl::File));
