@@ -124,9 +124,13 @@ pub async fn run(
     let state = State::open(&options.folder, demonstration.entropy.as_ref())?;
     say(Line::Heading("Starting"));
     let programs = options.postgres_programs.as_deref();
-    let postgres = Postgres::start(&state.folder, programs, demonstration.entropy.as_ref()).await?;
+    let mut postgres = Postgres::start(&state.folder, programs, demonstration.entropy.as_ref()).await?;
     say(Line::Place { what: "Postgres", place: "its own, on a socket below the folder" });
-    let outcome = demonstration.run(&state, &postgres, stop).await;
+    let addresses = (postgres.address(postgres::BROKER), postgres.address(postgres::AUDITOR));
+    let outcome = tokio::select! {
+        outcome = demonstration.run(&state, addresses, stop) => outcome,
+        fault = postgres.ended() => Err(fault),
+    };
     postgres.stop().await;
     outcome
 }
@@ -142,7 +146,7 @@ impl Demonstration<'_> {
     async fn run(
         &self,
         state: &State,
-        postgres: &Postgres,
+        (database, auditor): (String, String),
         stop: impl Future<Output = ()>,
     ) -> Result<Outcome, DemoFault> {
         let kubectl = self.kubectl()?;
@@ -151,9 +155,8 @@ impl Demonstration<'_> {
         servers.spawn(app::serve(state.listener(state.ports.wiki)?));
 
         state.write_certificate(self.clock.as_ref())?;
-        let auditor = postgres.address(postgres::AUDITOR);
         let cluster = self.options.cluster.as_ref();
-        let configuration = state.write_configuration(&postgres.address(postgres::BROKER), &auditor, cluster)?;
+        let configuration = state.write_configuration(&database, &auditor, cluster)?;
         let program = environment::this_program().map_err(|source| DemoFault::file("find", Path::new("/"), source))?;
         let kubeconfig = cluster.map(|_| state.write_kubeconfig(&program)).transpose()?;
         state.let_go();

@@ -80,6 +80,12 @@ impl Postgres {
         format!("postgres://{account}@localhost/{DATABASE}?host={}", self.home.display())
     }
 
+    /// Returns when it has ended by itself, with its last words.
+    pub(super) async fn ended(&mut self) -> DemoFault {
+        let _ = self.server.wait().await;
+        DemoFault::Postgres { doing: "go on", log: last_lines(&self.home.join("log")) }
+    }
+
     /// Fast shutdown, by the pid of what was started here.
     pub(super) async fn stop(mut self) {
         if matches!(self.server.try_wait(), Ok(Some(_))) {
