@@ -309,6 +309,23 @@ async fn there_is_room_for_this_month_and_the_next_and_it_is_seen() {
     assert_eq!(storage.seen().ahead, 1, "not ready");
 }
 
+#[tokio::test]
+async fn a_search_says_that_it_did_not_look_into_archives() {
+    let spring = Spring::come().await;
+    let search = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+            .args(["audit", "search", "--database", &spring.db.auditor_url, "--until", "2026-02-01"])
+            .output()
+            .unwrap();
+        crate::support::kubernetes::printed(&output)
+    };
+    let said = search();
+    assert!(!said.contains("archives"), "{said}");
+    spring.clear().await;
+    let said = search();
+    assert!(said.contains("What the first 600 entries say is in their archives"), "{said}");
+}
+
 fn verify_cli(spring: &Spring, archive: &Path) -> (Option<i32>, String) {
     let key = signer().verifier().to_string();
     assert!(key.starts_with(ORIGIN));

@@ -1,6 +1,7 @@
 //! `bailiwick audit search`: the newest entries that meet every filter, served by the index.
 
 use clap::Args;
+use sqlx::PgConnection;
 
 use super::{
     super::{
@@ -12,7 +13,7 @@ use super::{
     lines::{count, lost, print},
     recorded::record,
 };
-use crate::audit::search::{find, tally};
+use crate::audit::search::{archived_before, find, tally};
 
 /// `bailiwick audit search`
 #[derive(Debug, Args)]
@@ -61,9 +62,22 @@ impl SearchLog {
         if let Some(hint) = &found.hint {
             remark(hint);
         }
-        if let Some(next) = found.next {
-            remark(format_args!("There is more: go on with --before {next}"));
+        match found.next {
+            Some(next) => remark(format_args!("There is more: go on with --before {next}")),
+            None => tell_of_archived(&mut db).await?,
         }
         Ok(if is_readable && found.losses.is_empty() { Ending::Yes } else { Ending::No })
     }
+}
+
+/// Whoever has come to the end of what is here is told what is not.
+async fn tell_of_archived(db: &mut PgConnection) -> Result<(), CliFault> {
+    let archived = archived_before(db).await.map_err(CliFault::could_not_look)?;
+    if archived > 0 {
+        remark(format_args!(
+            "What the first {} say is in their archives, and is not looked through here",
+            entries(archived)
+        ));
+    }
+    Ok(())
 }
