@@ -188,7 +188,7 @@ impl Parts {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, (Tasks, ShippingTasks), Vec<JoinHandle<()>>), StartFault> {
-        let pool = store::connect(&settings.database).await?;
+        let pool = store::connect_durably(&settings.database).await?;
         let missing = store::pending_migrations(&pool).await?;
         if !missing.is_empty() {
             return Err(StartFault::Unmigrated(missing));

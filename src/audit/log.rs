@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     model::{BatchId, BrokerId, Clock, Entropy},
-    store::{StoreFault, broker, entry, head},
+    store::{self, StoreFault, broker, entry, head},
 };
 
 /// The log. Clones share it.
@@ -117,10 +117,12 @@ impl Log {
         limits: Limits,
     ) -> Result<(Self, Tasks), LogFault> {
         let mut db = pool.acquire().await.map_err(StoreFault::from)?;
-        for setting in ["fsync", "synchronous_commit"] {
-            if !head::is_on(&mut *db, setting).await? {
-                return Err(LogFault::NotDurable { setting });
-            }
+        store::expect_durable(&mut db).await?;
+        if let Some(commit) = store::spares_standbys(&mut *db).await? {
+            tracing::warn!(
+                "Postgres waits for its synchronous standbys with `synchronous_commit` at `{commit}`, not `on`: a receipt \
+                 does not mean that a standby has it on disk, so a failover may lose entries and be refused as a fork"
+            );
         }
         let now = clock.now();
         entry::ensure_partitions(&mut *db, now).await?;

@@ -108,12 +108,6 @@ pub enum LogFault {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreFault),
-    /// Postgres would acknowledge what a power cut takes away again.
-    #[error("Postgres runs with `{setting}` off, so it cannot keep an audit log: switch it on and start again")]
-    NotDurable {
-        /// Which setting.
-        setting: &'static str,
-    },
     /// The database holds another log.
     #[error("this database holds the log `{found}`, not `{expected}`")]
     Origin {

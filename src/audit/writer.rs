@@ -13,12 +13,13 @@ use super::{
     queue::Queued,
     shared::{AWAY, Shared, UNFIT},
 };
-use crate::store::{StoreFault, entry, entry::Batch};
+use crate::store::{self, StoreFault, entry, entry::Batch};
 
 /// See the head of this file.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     connection: Option<PgConnection>,
+    looked: Instant,
     failing_since: Option<Instant>,
     pause: Duration,
 }
@@ -35,15 +36,18 @@ enum Fate {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, connection: None, failing_since: None, pause: SHORTEST_PAUSE }
+        Self { shared, connection: None, looked: Instant::now(), failing_since: None, pause: SHORTEST_PAUSE }
     }
 
     /// Runs until the queue is closed and empty.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         while !shared.queue.is_finished() {
-            if timeout(LOOK_EVERY, shared.queue.arrival()).await.is_err() {
+            let arrived = timeout(LOOK_EVERY, shared.queue.arrival()).await.is_ok();
+            if self.looked.elapsed() >= LOOK_EVERY {
                 self.look().await;
+            }
+            if !arrived {
                 continue;
             }
             self.gather().await;
@@ -68,12 +72,19 @@ impl Writer {
         }
     }
 
-    /// While nothing is to be written: is the log still there, and does it continue what was seen?
+    /// However much there is to write: is the log still there, does it continue what was seen, and does Postgres still keep
+    /// what it acknowledges?
     async fn look(&mut self) {
         let shared = Arc::clone(&self.shared);
         let mut position = shared.position.lock().await;
-        let followed = async { fork::follow(&shared, self.connected().await?, &mut position).await };
-        match timeout(ATTEMPT, followed).await {
+        let followed = async {
+            let db = self.connected().await?;
+            store::expect_still_durable(&mut *db).await?;
+            fork::follow(&shared, db, &mut position).await
+        };
+        let followed = timeout(ATTEMPT, followed).await;
+        self.looked = Instant::now();
+        match followed {
             Ok(Ok(moved)) => {
                 if moved {
                     shared.head.send_replace(position.acknowledged());
@@ -171,11 +182,16 @@ impl Writer {
         Ok(Fate::Lost)
     }
 
-    /// The connection, kept out of the pool so that a batch costs one round trip and waits for nobody.
+    /// The connection, none of the pool's, so that a batch costs one round trip and waits for nobody, and whoever runs
+    /// Postgres is told why it was refused.
     async fn connected(&mut self) -> Result<&mut PgConnection, StoreFault> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.shared.pool.acquire().await?.detach(),
+            None => {
+                let mut made = PgConnection::connect_with(&self.shared.pool.connect_options()).await?;
+                store::expect_durable(&mut made).await?;
+                made
+            }
         };
         Ok(self.connection.insert(connection))
     }
@@ -194,6 +210,9 @@ impl Writer {
         }
         match astray {
             Astray::Broken(what) => self.shared.set_state(State::Broken(what)),
+            Astray::Store(fault @ StoreFault::NotDurable { .. }) => {
+                self.shared.set_state(State::Down(fault.to_string()))
+            }
             Astray::Store(fault) => {
                 tracing::warn!(%fault, "the audit log could not be reached");
                 let since = *self.failing_since.get_or_insert_with(Instant::now);

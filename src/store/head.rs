@@ -40,12 +40,6 @@ pub struct Step {
 type HeadRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, Timestamp);
 pub(super) type StepRow = (i64, i64, String, Vec<u8>, Vec<u8>, Uuid, Timestamp, i64, Vec<u8>);
 
-/// Whether Postgres runs with `setting` on, as far as durability goes.
-pub async fn is_on(db: impl PgExecutor<'_>, setting: &'static str) -> Result<bool, StoreFault> {
-    let (value,): (String,) = sqlx::query_as("select current_setting($1)").bind(setting).fetch_one(db).await?;
-    Ok(value != "off")
-}
-
 /// Founds the log with an empty tree, unless there is one. Returns the name in force.
 pub async fn begin_log(
     db: impl PgExecutor<'_>,

@@ -24,6 +24,7 @@ pub mod collector;
 mod column;
 pub mod command_line_grant;
 pub mod credential;
+mod durable;
 pub mod entry;
 pub mod entry_page;
 pub mod epoch;
@@ -49,6 +50,7 @@ pub mod session;
 pub mod shape;
 pub mod tile;
 
+pub use durable::{expect_durable, expect_still_durable, spares_standbys};
 pub use migration::{migrate, pending as pending_migrations};
 pub use power::refuse_power_over_the_log;
 
@@ -82,6 +84,12 @@ pub enum StoreFault {
     Malformed {
         /// Which row or column.
         what: &'static str,
+    },
+    /// Postgres would acknowledge what a power cut takes away again.
+    #[error("Postgres runs with `{setting}` off, so it cannot keep an audit log: switch it on")]
+    NotDurable {
+        /// Which setting.
+        setting: &'static str,
     },
     /// The role could rewrite history.
     #[error("this database role must not serve: {0}")]
@@ -149,14 +157,27 @@ pub async fn connect(settings: &Database) -> Result<PgPool, StoreFault> {
     Ok(pool)
 }
 
+/// Connects for recording: as [`connect`] does, and refuses every connection, now and later, that would not keep what it
+/// acknowledges.
+pub async fn connect_durably(settings: &Database) -> Result<PgPool, StoreFault> {
+    // A pool does not say why a connection was refused; one that is asked beforehand does.
+    let asked = connect(settings).await?;
+    expect_durable(&mut *asked.acquire().await?).await?;
+    asked.close().await;
+    let refused = |fault: StoreFault| sqlx::Error::Configuration(fault.to_string().into());
+    let pool = pool_options(settings)
+        .after_connect(move |db, _| Box::pin(async move { expect_durable(db).await.map_err(refused) }))
+        .connect_lazy_with(options(&settings.url)?);
+    Ok(pool)
+}
+
 /// Connects with another URL than the broker's own, as an owner that migrates or an auditor; the role is not checked.
 pub async fn connect_with(url: &DatabaseUrl, settings: &Database) -> Result<PgPool, StoreFault> {
-    let pool = PgPoolOptions::new()
-        .max_connections(settings.connections)
-        .acquire_timeout(settings.acquire)
-        .connect_with(options(url)?)
-        .await?;
-    Ok(pool)
+    Ok(pool_options(settings).connect_with(options(url)?).await?)
+}
+
+fn pool_options(settings: &Database) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(settings.connections).acquire_timeout(settings.acquire)
 }
 
 /// Reads the URL again, so that connections made from now on use a rotated password.

@@ -269,7 +269,7 @@ async fn a_database_that_forgets_commits_is_refused() {
         limits(),
     )
     .await;
-    assert!(matches!(opened, Err(LogFault::NotDurable { setting: "synchronous_commit" })));
+    assert!(matches!(opened, Err(LogFault::Store(StoreFault::NotDurable { setting: "synchronous_commit" }))));
 }
 
 #[tokio::test]

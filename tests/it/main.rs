@@ -16,6 +16,7 @@ mod archive_command;
 mod audit_bundle;
 mod audit_cli;
 mod audit_drills;
+mod audit_durable;
 mod audit_failure;
 mod audit_follow;
 mod audit_forged;

@@ -92,7 +92,7 @@ impl Server {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.home.join("log")).unwrap();
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(&self.home);
-        command.args(["-c", "listen_addresses=", "-c", "timezone=UTC", "-c", "fsync=on"]);
+        command.args(["-c", "listen_addresses=", "-c", "timezone=UTC"]);
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
