@@ -158,15 +158,22 @@ impl Inner {
     }
 }
 
-/// Decisions of this broker that allowed something and have not heard yet what became of it.
-pub(super) struct Open(Mutex<Map<Uuid, u64>>);
+/// What this broker has begun and not ended yet, by request.
+pub(super) struct Open(Mutex<Begun>);
 
 /// Whoever has it takes note of entries; others wait.
-pub(super) struct Noting<'o>(MutexGuard<'o, Map<Uuid, u64>>);
+pub(super) struct Noting<'o>(MutexGuard<'o, Begun>);
+
+struct Begun {
+    /// Decisions that allowed something and have not heard yet what became of it.
+    decisions: Map<Uuid, u64>,
+    /// Streams.
+    streams: Map<Uuid, u64>,
+}
 
 impl Default for Open {
     fn default() -> Self {
-        Self(Mutex::new(map(0)))
+        Self(Mutex::new(Begun { decisions: map(0), streams: map(0) }))
     }
 }
 
@@ -176,9 +183,10 @@ impl Open {
         Noting(self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// No open decision lies before this leaf; `size` when none is open.
+    /// Nothing that is open lies before this leaf; `size` when nothing is.
     pub(super) fn from(&self, size: u64) -> u64 {
-        self.begin().0.values().copied().min().unwrap_or(size).min(size)
+        let Begun { decisions, streams } = &*self.begin().0;
+        decisions.values().chain(streams.values()).copied().min().unwrap_or(size).min(size)
     }
 }
 
@@ -187,9 +195,13 @@ impl Noting<'_> {
     pub(super) fn see(&mut self, entry: &Unstamped, leaf_index: u64) {
         let Some(request) = entry.columns.request else { return };
         if entry.opens() {
-            self.0.entry(request).or_insert(leaf_index);
+            self.0.decisions.entry(request).or_insert(leaf_index);
         } else if entry.closes() {
-            self.0.remove(&request);
+            self.0.decisions.remove(&request);
+        } else if entry.columns.kind == "stream-opened" {
+            self.0.streams.entry(request).or_insert(leaf_index);
+        } else if entry.columns.kind == "stream-closed" {
+            self.0.streams.remove(&request);
         }
     }
 }

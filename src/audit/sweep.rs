@@ -1,4 +1,5 @@
-//! Decisions that a dead broker left open get an end: nobody knows what became of them, and the log says so.
+//! Decisions and streams that a dead broker left open get an end: nobody knows what became of the one, the other ended with its
+//! broker, and the log says so.
 //! Each broker says that it is alive; one whose row does not change for half a minute, by the watch of whoever looks, is
 //! dead, however wrong its clock is. Several brokers may look: one transaction takes the row, so an end is written once.
 
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{Asker, ChangeFault, Draft, Entry, Event, change::append_within, shared::Shared};
 use crate::{
     model::{BrokerId, Timestamp},
-    store::{self, StoreFault, broker, broker::BrokerRow, entry::open_decisions},
+    store::{self, StoreFault, broker, broker::BrokerRow, entry::left_open},
 };
 
 /// Says that this broker lives, and clears up after those that do not. Runs until it is dropped.
@@ -49,12 +50,12 @@ async fn clear_up_after(shared: &Arc<Shared>, of: BrokerId, seen_at: Timestamp) 
             let Some(open_from) = broker::lock_silent(&mut *db, of, seen_at).await? else {
                 return Ok((true, Vec::new()));
             };
-            let open = open_decisions(&mut *db, of, open_from, AT_ONCE).await?;
+            let open = left_open(&mut *db, of, open_from, AT_ONCE).await?;
             let is_last = open.len() < AT_ONCE as usize;
             if is_last {
                 broker::set_swept(&mut *db, of, now).await?;
             }
-            let ends = open.iter().map(|leaf| unknown_outcome(leaf, of, now)).collect::<Result<Vec<_>, _>>()?;
+            let ends = open.iter().map(|leaf| end_of(leaf, of, now)).collect::<Result<Vec<_>, _>>()?;
             Ok((is_last, ends))
         })
     })
@@ -74,7 +75,7 @@ async fn clear_up_after(shared: &Arc<Shared>, of: BrokerId, seen_at: Timestamp) 
 async fn is_clean(shared: &Shared, of: BrokerId, seen_at: Timestamp, now: Timestamp) -> Result<bool, StoreFault> {
     let mut transaction = store::begin(&shared.pool).await?;
     let Some(open_from) = broker::lock_silent(&mut *transaction, of, seen_at).await? else { return Ok(true) };
-    if !open_decisions(&mut *transaction, of, open_from, 1).await?.is_empty() {
+    if !left_open(&mut *transaction, of, open_from, 1).await?.is_empty() {
         return Ok(false);
     }
     broker::set_swept(&mut *transaction, of, now).await?;
@@ -82,10 +83,15 @@ async fn is_clean(shared: &Shared, of: BrokerId, seen_at: Timestamp, now: Timest
     Ok(true)
 }
 
-fn unknown_outcome(leaf: &[u8], of: BrokerId, now: Timestamp) -> Result<Draft, StoreFault> {
-    let decision = Entry::from_leaf(leaf).map_err(|_| StoreFault::Malformed { what: "a leaf" })?;
-    let Entry { caller, request, .. } = decision;
-    Ok(Draft { caller: caller.map(Asker::from), event: Event::UnknownOutcome { of }, happened_at: now, request })
+/// What becomes of what a dead broker began.
+fn end_of(leaf: &[u8], of: BrokerId, now: Timestamp) -> Result<Draft, StoreFault> {
+    let begun = Entry::from_leaf(leaf).map_err(|_| StoreFault::Malformed { what: "a leaf" })?;
+    let Entry { caller, request, event, .. } = begun;
+    let event = match event {
+        Event::StreamOpened { stream } => Event::StreamClosed { stream, cause: GONE.to_owned() },
+        _ => Event::UnknownOutcome { of },
+    };
+    Ok(Draft { caller: caller.map(Asker::from), event, happened_at: now, request })
 }
 
 /// Since when each broker's row has not changed, by our own watch.
@@ -110,6 +116,9 @@ impl Watch {
         silent
     }
 }
+
+/// Why a stream closed whose broker did not live to say so.
+const GONE: &str = "its broker is gone";
 
 /// How many entries one transaction closes.
 const AT_ONCE: u32 = 500;

@@ -49,6 +49,9 @@ pub(super) enum Failed {
     /// The login or credential ended, or a rule changed, while it was being asked.
     #[error("this was ended while it was being answered")]
     Ended,
+    /// Ours: that a stream begins could not be recorded.
+    #[error("this cannot be recorded just now; try again in a moment")]
+    Unrecorded,
     /// Ours: it could not be sent as it was permitted.
     #[error("the request could not be forwarded as it was permitted")]
     Internal,
@@ -119,7 +122,11 @@ pub(super) async fn forward(
     };
     place.answered();
     if line.long_running {
-        place.take();
+        let taken = Box::pin(place.take_on_record()).await;
+        if taken.is_err() {
+            owed.finish(ClosedBy::Broker);
+            return Err(Failed::Unrecorded);
+        }
     }
     relay(upstream, response, from, owed, place)
 }

@@ -179,6 +179,7 @@ impl KubernetesDoor {
                     Failed::TimedOut => Reason::Timeout,
                     Failed::Ended => Reason::Unauthorized,
                     Failed::Internal => Reason::InternalError,
+                    Failed::Unrecorded => Reason::ServiceUnavailable,
                     Failed::Unreachable | Failed::Broken | Failed::Redirect => Reason::BadGateway,
                 };
                 status(reason, &format!("bailiwick: {failed}"), Some(id))

@@ -1,4 +1,4 @@
-//! A response's place among the open streams. What is known to be a stream takes it at once; anything else takes it when
+//! A response's place among the open streams. What is known to be a stream takes it at once, on record; anything else takes it when
 //! it has been open for a while, so that short requests leave no trace there. Nothing is missed in between: whoever
 //! enters is checked against what has ended meanwhile. The patience with an upstream that does not answer, or does not take
 //! the rest of a request, is kept here too, with the same alarm.
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{upload::Leash, upstream::NoAnswer};
 use crate::{
     access::{Meter, Permit, Standing},
-    audit::ClosedBy,
+    audit::{ClosedBy, Unrecorded},
     model::RequestId,
     streams::{Cause, StreamGuard, Streams},
 };
@@ -72,6 +72,15 @@ impl Place {
             let guard = self.streams.enter(Arc::clone(&self.standing), self.request);
             self.held = Some(Held { closed: Box::pin(guard.closed()), _guard: guard });
         }
+    }
+
+    /// Takes its place now, and returns once the log has that on disk: for what is known to be a stream before it passes a byte.
+    pub(super) async fn take_on_record(&mut self) -> Result<(), Unrecorded> {
+        if self.held.is_none() {
+            let guard = self.streams.enter_on_record(Arc::clone(&self.standing), self.request).await?;
+            self.held = Some(Held { closed: Box::pin(guard.closed()), _guard: guard });
+        }
+        Ok(())
     }
 
     /// Has the request's body end with it.

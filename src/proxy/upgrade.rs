@@ -93,7 +93,10 @@ pub(super) async fn open(
         owed.finish(ClosedBy::UpstreamFault);
         return Err(Failed::Broken);
     }
-    place.take();
+    if place.take_on_record().await.is_err() {
+        owed.finish(ClosedBy::Broker);
+        return Err(Failed::Unrecorded);
+    }
     let headers = agreed(upstream, upgrade, &mut response);
     tokio::spawn(join(connection, response, owed, place));
     let mut answer = Response::new(empty());

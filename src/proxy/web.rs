@@ -264,6 +264,7 @@ impl WebDoor {
                     Failed::TimedOut => StatusCode::GATEWAY_TIMEOUT,
                     Failed::Ended => StatusCode::UNAUTHORIZED,
                     Failed::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+                    Failed::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
                     Failed::Unreachable | Failed::Broken | Failed::Redirect => StatusCode::BAD_GATEWAY,
                 };
                 problem(status, &failed.to_string(), Some(arrived.request), None)

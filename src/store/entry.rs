@@ -156,28 +156,44 @@ pub async fn of_request(db: impl PgExecutor<'_>, request: RequestId) -> Result<V
     rows.into_iter().map(|(index,)| natural(index)).collect()
 }
 
-/// The leaf bytes of the decisions of `broker` that allowed something and never heard what became of it, from
-/// `open_from` on, oldest first.
-pub async fn open_decisions(
+/// The leaf bytes of what `broker` left open, from `open_from` on, oldest first: its decisions that allowed something and never
+/// heard what became of it, and the beginnings of its streams that have no end.
+pub async fn left_open(
     db: impl PgExecutor<'_>,
     broker: BrokerId,
     open_from: u64,
     limit: u32,
 ) -> Result<Vec<Vec<u8>>, StoreFault> {
-    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
-        "select d.leaf
-           from entry d
-          where d.broker = $1
-            and d.leaf_index >= $2
-            and d.kind = 'decision'
-            and d.verdict = 'allow'
-            and d.request is not null
-            and not exists (select
-                              from entry c
-                             where c.request = d.request
-                               and c.leaf_index > d.leaf_index
-                               and c.kind in ('outcome', 'not-forwarded', 'unknown-outcome'))
-          order by d.leaf_index
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "(select d.leaf_index, d.leaf
+            from entry d
+           where d.broker = $1
+             and d.leaf_index >= $2
+             and d.kind = 'decision'
+             and d.verdict = 'allow'
+             and d.request is not null
+             and not exists (select
+                               from entry c
+                              where c.request = d.request
+                                and c.leaf_index > d.leaf_index
+                                and c.kind in ('outcome', 'not-forwarded', 'unknown-outcome'))
+           order by d.leaf_index
+           limit $3)
+          union all
+         (select s.leaf_index, s.leaf
+            from entry s
+           where s.broker = $1
+             and s.leaf_index >= $2
+             and s.kind = 'stream-opened'
+             and s.request is not null
+             and not exists (select
+                               from entry c
+                              where c.request = s.request
+                                and c.leaf_index > s.leaf_index
+                                and c.kind = 'stream-closed')
+           order by s.leaf_index
+           limit $3)
+          order by leaf_index
           limit $3",
     )
     .bind(broker.uuid())
@@ -185,7 +201,7 @@ pub async fn open_decisions(
     .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|(leaf,)| leaf).collect())
+    Ok(rows.into_iter().map(|(_, leaf)| leaf).collect())
 }
 
 /// What both ways of adding a batch are given, written where it is sent from: the columns one after the other, each from

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     access::{Gate, Standing},
-    audit::{Draft, Event, Log},
+    audit::{Draft, Event, Log, Unrecorded},
     model::{Clock, Entropy, RequestId, StreamId},
     store::feed::{Feed, Revoked},
 };
@@ -79,11 +79,35 @@ impl Streams {
         (streams, task)
     }
 
-    /// Enters a stream that begins now. If what it hangs on went while the request was under way, it is closed at once.
+    /// Enters what turns out to be a stream: it has lasted for a while, and goes on. If what it hangs on went while the
+    /// request was under way, it is closed at once.
     pub fn enter(&self, standing: Arc<Standing>, request: RequestId) -> StreamGuard {
         let id = StreamId::random(self.0.entropy.as_ref());
-        let (close, closed) = cell::channel(None);
         self.note(&standing, request, Event::StreamOpened { stream: id });
+        self.hold(id, standing, request)
+    }
+
+    /// Enters a stream that begins now, and returns once its beginning is on disk: only then may a byte of it pass.
+    pub async fn enter_on_record(
+        &self,
+        standing: Arc<Standing>,
+        request: RequestId,
+    ) -> Result<StreamGuard, Unrecorded> {
+        let id = StreamId::random(self.0.entropy.as_ref());
+        // Queued before the stream is entered, so that its end, whatever brings it, comes after it in the log.
+        let opened = self.0.watched.log.append(self.draft(&standing, request, Event::StreamOpened { stream: id }));
+        let guard = self.hold(id, standing, request);
+        match opened.await {
+            Ok(_on_disk) => Ok(guard),
+            Err(unrecorded) => {
+                self.close_where(|held| (held.id == id).then_some(Cause::LogDead));
+                Err(unrecorded)
+            }
+        }
+    }
+
+    fn hold(&self, id: StreamId, standing: Arc<Standing>, request: RequestId) -> StreamGuard {
+        let (close, closed) = cell::channel(None);
         let held = Held { id, standing, request, close };
         // Entered first and looked at then: what ends in between is seen by one or the other.
         let entered = held.again();
@@ -132,12 +156,11 @@ impl Streams {
     }
 
     fn note(&self, standing: &Standing, request: RequestId, event: Event) {
-        self.0.watched.log.note(Draft {
-            caller: Some(standing.caller.clone()),
-            event,
-            happened_at: self.0.clock.now(),
-            request: Some(request),
-        });
+        self.0.watched.log.note(self.draft(standing, request, event));
+    }
+
+    fn draft(&self, standing: &Standing, request: RequestId, event: Event) -> Draft {
+        Draft { caller: Some(standing.caller.clone()), event, happened_at: self.0.clock.now(), request: Some(request) }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<StreamId, Held>> {

@@ -1,5 +1,5 @@
 //! The log when things break, each at one exact moment: lost COMMITs, a database that is away, callers who give up,
-//! brokers that die, a database that is not what it was. Whatever happens: no receipt without an entry, no entry twice,
+//! a database that is not what it was. Whatever happens: no receipt without an entry, no entry twice,
 //! recovery without a hand.
 
 #![allow(unused_must_use, reason = "these tests append for the sake of the entry, and no receipt permits anything")]
@@ -7,13 +7,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bailiwick::{
-    audit::{ChangeFault, ClosedBy, Draft, Event, Limits, State, Unrecorded},
-    model::{SystemClock, Timestamp, Verdict},
+    audit::{ChangeFault, Draft, Event, Limits, State, Unrecorded},
+    model::{SystemClock, Verdict},
 };
 use sqlx::PgPool;
 
 use crate::support::{
-    audit::{caller, decision, entries, kinds, limits, log, log_at, request, stopped},
+    audit::{decision, entries, kinds, limits, log, log_at, outcome, request, stopped},
     chaos::{Chaos, Fault},
     database, eventually,
 };
@@ -166,7 +166,7 @@ async fn a_caller_who_gave_up_is_told_no_and_the_log_says_that_nothing_was_forwa
     let patience = Limits { wait: Duration::from_millis(300), ..limits() };
     let (log, _tasks) = log_at(&db.pool, Arc::new(SystemClock), patience).await;
     log.append(stopped()).await.unwrap();
-    let held = hold_the_head(&db.owner).await;
+    let held = db.hold_the_head().await;
     assert_eq!(log.append(decision(1, Verdict::Allow)).await.unwrap_err(), Unrecorded::TimedOut);
     held.rollback().await.unwrap();
     eventually(async || (kinds(&db.pool).await.len() == 3).then_some(())).await;
@@ -181,12 +181,12 @@ async fn a_caller_who_went_away_while_it_was_recorded_is_closed_as_well() {
     let db = database().await;
     let (log, _tasks) = log(&db.pool).await;
     log.append(stopped()).await.unwrap();
-    let held = hold_the_head(&db.owner).await;
+    let held = db.hold_the_head().await;
     let gone = tokio::spawn({
         let log = log.clone();
         async move { log.append(decision(1, Verdict::Allow)).await.map(drop) }
     });
-    wait_for_the_head(&db.owner).await;
+    db.wait_for_the_head().await;
     gone.abort();
     assert!(gone.await.unwrap_err().is_cancelled());
     held.rollback().await.unwrap();
@@ -199,12 +199,12 @@ async fn a_full_queue_refuses_and_takes_more_when_it_has_room() {
     let patience = Limits { wait: Duration::from_secs(60), ..limits() };
     let (log, _tasks) = log_at(&db.pool, Arc::new(SystemClock), patience).await;
     log.append(stopped()).await.unwrap();
-    let held = hold_the_head(&db.owner).await;
+    let held = db.hold_the_head().await;
     let first = tokio::spawn({
         let log = log.clone();
         async move { log.append(stopped()).await.map(drop) }
     });
-    wait_for_the_head(&db.owner).await;
+    db.wait_for_the_head().await;
     let mut waiting = tokio::task::JoinSet::new();
     for n in 0..4_200 {
         let log = log.clone();
@@ -277,60 +277,6 @@ async fn a_forked_log_is_noticed_while_nothing_is_written() {
     assert!(matches!(opened.await, Err(bailiwick::audit::LogFault::Broken(_))), "nor does it open");
 }
 
-#[tokio::test]
-async fn what_a_dead_broker_left_open_is_closed_once_by_those_who_live() {
-    let db = database().await;
-    let (dead, tasks) = log(&db.pool).await;
-    for n in 0..4 {
-        dead.append(decision(n, if n == 3 { Verdict::Deny } else { Verdict::Allow })).await.unwrap();
-    }
-    dead.note(outcome(1));
-    eventually(async || (kinds(&db.pool).await.len() == 5).then_some(())).await;
-    drop(tasks);
-
-    let (one, _one) = log(&db.pool).await;
-    let (two, _two) = log(&db.pool).await;
-    one.append(decision(20, Verdict::Allow)).await.unwrap();
-    eventually(async || {
-        let (left,): (i64,) =
-            sqlx::query_as("select count(*) from broker where swept_at is null").fetch_one(&db.owner).await.unwrap();
-        (left == 2).then_some(())
-    })
-    .await;
-    let unknown: Vec<_> = entries(&db.pool)
-        .await
-        .into_iter()
-        .filter(|entry| entry.event == Event::UnknownOutcome { of: dead.broker() })
-        .collect();
-    assert_eq!(unknown.iter().map(|entry| entry.request).collect::<Vec<_>>(), [Some(request(0)), Some(request(2))]);
-    assert_eq!(unknown[0].caller, Some(caller()));
-    assert!(two.alive() && one.alive());
-}
-
-#[tokio::test]
-async fn a_broker_that_stopped_in_good_order_leaves_nothing_to_clear_up() {
-    let db = database().await;
-    let (first, tasks) = log(&db.pool).await;
-    first.append(decision(1, Verdict::Allow)).await.unwrap();
-    first.note(outcome(1));
-    tasks.stop(Duration::from_secs(20)).await;
-    let (_second, _tasks) = log(&db.pool).await;
-    eventually(async || {
-        let (swept,): (i64,) = sqlx::query_as("select count(*) from broker where swept_at is not null")
-            .fetch_one(&db.owner)
-            .await
-            .unwrap();
-        (swept == 1).then_some(())
-    })
-    .await;
-    assert_eq!(kinds(&db.pool).await, ["decision", "outcome"]);
-}
-
-fn outcome(n: u64) -> Draft {
-    let event = Event::Outcome { status: Some(200), received: 0, sent: 5, duration: 9, closed_by: ClosedBy::Upstream };
-    Draft { caller: None, event, happened_at: Timestamp::from_micros(7), request: Some(request(n)) }
-}
-
 /// The one gap that the log tells of, once it does: how many entries, and why.
 async fn gap(pool: &PgPool) -> (u64, String) {
     eventually(async || {
@@ -343,21 +289,4 @@ async fn gap(pool: &PgPool) -> (u64, String) {
         gaps.into_iter().next()
     })
     .await
-}
-
-/// Lets everyone read the head and nobody extend it.
-async fn hold_the_head(owner: &PgPool) -> sqlx::Transaction<'static, sqlx::Postgres> {
-    let mut held = owner.begin().await.unwrap();
-    sqlx::query("lock table head in share mode").execute(&mut *held).await.unwrap();
-    held
-}
-
-/// Until someone waits for it.
-async fn wait_for_the_head(owner: &PgPool) {
-    eventually(async || {
-        let query = "select count(*) from pg_locks where relation = 'head'::regclass and not granted";
-        let (waiting,): (i64,) = sqlx::query_as(query).fetch_one(owner).await.unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
 }

@@ -22,6 +22,7 @@ mod audit_follow;
 mod audit_forged;
 mod audit_golden;
 mod audit_log;
+mod audit_orphans;
 mod audit_output;
 mod audit_paused;
 mod audit_planted;

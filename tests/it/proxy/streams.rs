@@ -1,12 +1,15 @@
 //! Connections that become streams, and streams that are cut.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bailiwick::{
     audit::{ClosedBy, Event},
     store::{feed::RevokedKind, revocation::revoke},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
 
 use super::{
     doors::{ORIGIN, Wiki},
@@ -53,6 +56,38 @@ async fn a_web_socket_is_carried_both_ways_and_counted() {
     let Event::Outcome { status, received, sent, closed_by, .. } = entry.event else { unreachable!() };
     assert_eq!((status, received, sent, closed_by), (Some(101), 4, 4, ClosedBy::Caller));
     wiki.court.entry(request, |event| matches!(event, Event::StreamOpened { .. })).await;
+}
+
+#[tokio::test]
+async fn a_stream_passes_no_byte_before_its_start_is_in_the_log() {
+    let (asked, agree) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let upstream = Recorder::scripted({
+        let (asked, agree) = (Arc::clone(&asked), Arc::clone(&agree));
+        move |_, mut wire| {
+            let (asked, agree) = (Arc::clone(&asked), Arc::clone(&agree));
+            async move {
+                asked.notify_one();
+                agree.notified().await;
+                reply(&mut wire, AGREED).await;
+                let _ = wire.read(&mut [0]).await;
+            }
+        }
+    })
+    .await;
+    let wiki = Wiki::at(upstream.address, ALL).await;
+    let mut stream = wiki.open("GET /socket", &own()).await;
+    asked.notified().await;
+    let head = wiki.court.db.hold_the_head().await;
+    agree.notify_one();
+    tokio::select! {
+        early = read_until(&mut stream, "\r\n\r\n") => panic!("{early}"),
+        () = wiki.court.db.wait_for_the_head() => {}
+    }
+    head.rollback().await.unwrap();
+    assert_eq!(status(&read_until(&mut stream, "\r\n\r\n").await), 101);
+    let request = upstream.seen().pop().unwrap().values("bailiwick-request")[0].parse().unwrap();
+    let entries = wiki.court.entries(request).await;
+    assert!(entries.iter().any(|entry| matches!(entry.event, Event::StreamOpened { .. })), "{entries:?}");
 }
 
 #[tokio::test]

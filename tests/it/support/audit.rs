@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bailiwick::{
-    audit::{BatchMac, Draft, Entry, Event, Limits, Log, Signers, Tasks, checkpoint::CheckpointSigner},
+    audit::{BatchMac, ClosedBy, Draft, Entry, Event, Limits, Log, Signers, Tasks, checkpoint::CheckpointSigner},
     model::{
         Action, Assurance, AssuranceLevel, BrokerId, Caller, CanonicalPath, Cause, Clock, Context, Decision, Identity,
         LoginId, Method, PersonId, PolicyVersion, Presented, RequestId, Scope, SeededEntropy, SystemClock,
@@ -141,4 +141,15 @@ pub async fn entries(pool: &PgPool) -> Vec<Entry> {
 /// The kinds of all entries, in order.
 pub async fn kinds(pool: &PgPool) -> Vec<&'static str> {
     entries(pool).await.iter().map(|entry| entry.event.kind()).collect()
+}
+
+/// What became of the `n`th request.
+pub fn outcome(n: u64) -> Draft {
+    let status = Some(200);
+    of_request(n, Event::Outcome { status, received: 0, sent: 5, duration: 9, closed_by: ClosedBy::Upstream })
+}
+
+/// Something that happened to the `n`th request.
+pub fn of_request(n: u64, event: Event) -> Draft {
+    Draft { caller: None, event, happened_at: Timestamp::from_micros(7), request: Some(request(n)) }
 }

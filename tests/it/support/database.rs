@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tokio::sync::OnceCell;
 
-use super::cluster::Cluster;
+use super::{cluster::Cluster, eventually};
 
 /// One test's database.
 #[allow(dead_code, reason = "each test file takes what it needs")]
@@ -65,6 +65,23 @@ impl TestDb {
     /// The directory of the server's socket.
     pub fn socket(&self) -> &std::path::Path {
         &Cluster::running().socket
+    }
+
+    /// Lets everyone read the head and nobody extend it.
+    pub async fn hold_the_head(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut held = self.owner.begin().await.unwrap();
+        held.execute("lock table head in share mode").await.unwrap();
+        held
+    }
+
+    /// Until someone waits for it.
+    pub async fn wait_for_the_head(&self) {
+        eventually(async || {
+            let query = "select count(*) from pg_locks where relation = 'head'::regclass and not granted";
+            let (waiting,): (i64,) = sqlx::query_as(query).fetch_one(&self.owner).await.unwrap();
+            (waiting > 0).then_some(())
+        })
+        .await;
     }
 
     /// Ends every connection to this database and lets no new one in.
