@@ -19,12 +19,12 @@ use super::{
     source::Sources,
 };
 use crate::{
-    audit::{Draft, Event, Log},
+    audit::{Draft, Entry, Event, Log},
     config::Policy as Settings,
     model::{Clock, PolicyVersion, Timestamp},
     store::{
         self, StoreFault,
-        policy_text::{TextKind, keep_policy_text},
+        policy_text::{TextKind, keep_policy_text, newest_loading},
     },
 };
 
@@ -82,7 +82,7 @@ impl Live {
             clock,
         };
         let live = Self(Arc::new(shared));
-        live.found(&live.rules()).await?;
+        live.found(&live.rules(), live.last_in_force().await?).await?;
         let task = tokio::spawn(live.clone().watch(read));
         Ok((live, task))
     }
@@ -133,7 +133,8 @@ impl Live {
             Ok(rules) => {
                 let same = rules.version() == self.rules().version();
                 if !same {
-                    self.found(&rules).await?;
+                    let in_force = self.rules().version().to_value();
+                    self.found(&rules, Some(in_force)).await?;
                     self.0.rules.store(Arc::new(rules));
                     self.0.changed.send_replace(());
                 }
@@ -146,17 +147,24 @@ impl Live {
     }
 
     /// Stores the texts and records the loading; both before anything is decided under them.
-    async fn found(&self, rules: &Rules) -> Result<(), AccessFault> {
+    async fn found(&self, rules: &Rules, before: Option<PolicyVersion>) -> Result<(), AccessFault> {
         self.keep(rules.texts()).await?;
-        let in_force = self.rules();
-        let before = in_force.version();
-        let event = Event::PolicyLoaded {
-            policy: rules.version().to_value(),
-            rules: u64::try_from(rules.count()).unwrap_or(u64::MAX),
-            before: (before != rules.version()).then(|| before.to_value()),
-        };
+        let policy = rules.version().to_value();
+        let before = before.filter(|before| *before != policy);
+        let rule_count = u64::try_from(rules.count()).unwrap_or(u64::MAX);
+        let event = Event::PolicyLoaded { policy, rules: rule_count, before };
         tracing::info!(rules = rules.count(), version = %rules.version().policies, "rules are in force");
         self.record(event).await
+    }
+
+    /// Which rules the log says were put in force last, by this broker or another. What cannot be read says nothing.
+    async fn last_in_force(&self) -> Result<Option<PolicyVersion>, StoreFault> {
+        let leaf = newest_loading(&self.0.pool).await?;
+        let event = leaf.and_then(|leaf| Entry::from_leaf(&leaf).ok()).map(|entry| entry.event);
+        Ok(match event {
+            Some(Event::PolicyLoaded { policy, .. }) => Some(policy),
+            _ => None,
+        })
     }
 
     async fn keep(&self, texts: &Texts) -> Result<(), StoreFault> {

@@ -47,6 +47,15 @@ pub async fn keep_policy_text(
     Ok(())
 }
 
+/// The leaf bytes of the newest entry that says that rules were put in force.
+pub async fn newest_loading(db: impl PgExecutor<'_>) -> Result<Option<Vec<u8>>, StoreFault> {
+    let leaf =
+        sqlx::query_scalar("select leaf from entry where kind = 'policy-loaded' order by leaf_index desc limit 1")
+            .fetch_optional(db)
+            .await?;
+    Ok(leaf)
+}
+
 /// The text that stands under this hash. Whether it has it is the audit room's to say.
 pub async fn unchecked_text(
     connection: &mut PgConnection,

@@ -3,10 +3,11 @@
 use std::{sync::atomic::Ordering, task::Poll, time::Duration};
 
 use bailiwick::{
-    access::{Refusal, Texts, judge::replay},
-    audit::{ClosedBy, Event},
+    access::{Live, Refusal, Texts, judge::replay},
+    audit::{ClosedBy, Entry, Event},
+    config::Policy,
     model::{Cause, Method, PolicyVersion, Verdict},
-    store::policy_text::{TextKind, unchecked_text},
+    store::policy_text::{TextKind, newest_loading, unchecked_text},
 };
 
 use crate::support::{
@@ -31,6 +32,24 @@ async fn an_answer_is_in_the_log_before_there_is_a_permit() {
     assert_eq!(entries[0].caller.as_ref(), Some(permit.caller()));
     assert_eq!(entries[0].recorded_at, permit.receipt().recorded_at());
     assert_eq!(court.gate.counters().allowed.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn rules_that_changed_while_no_broker_ran_are_loaded_in_the_place_of_those_before() {
+    let court = Court::under(READ).await;
+    let before = court.live.state().version;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("10-rules.cedar"), FRESH).unwrap();
+    std::fs::write(folder.path().join("entities.json"), "[]").unwrap();
+    let settings = Policy { folder: folder.path().to_owned(), entities: folder.path().join("entities.json") };
+    for replaced in [Some(before), None] {
+        let (pool, log, clock) = (court.db.pool.clone(), court.log.clone(), court.clock.clone());
+        let (live, watch) = Live::open(settings.clone(), pool, log, clock).await.unwrap();
+        watch.abort();
+        let leaf = newest_loading(&court.db.pool).await.unwrap().unwrap();
+        let Event::PolicyLoaded { policy, before, .. } = Entry::from_leaf(&leaf).unwrap().event else { panic!() };
+        assert_eq!((policy, before), (live.state().version, replaced));
+    }
 }
 
 #[tokio::test]
