@@ -112,7 +112,11 @@ impl Event {
     pub(super) const fn is_of_the_log(&self) -> bool {
         matches!(
             self,
-            Self::EpochBegan { .. } | Self::KeyRotated { .. } | Self::Archived { .. } | Self::PolicyLoaded { .. }
+            Self::EpochBegan { .. }
+                | Self::KeyRotated { .. }
+                | Self::Archived { .. }
+                | Self::PolicyLoaded { .. }
+                | Self::Gap { .. }
         )
     }
 

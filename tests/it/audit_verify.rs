@@ -26,7 +26,7 @@ async fn a_sound_log_is_sound() {
     let db = filled(600).await;
     let report = verified(&db, &anchors()).await;
     assert!(report.is_sound(), "{:?}", report.broken);
-    assert_eq!((report.size, report.entries, report.gaps, report.trust), (600, 600, 0, Trust::Given));
+    assert_eq!((report.size, report.entries, report.missing, report.trust), (600, 600, 0, Trust::Given));
     assert!(report.checkpoints >= 1);
     assert_eq!(report.signed, 600);
     let untrusting = verified(&db, &Anchors::default()).await;
@@ -134,8 +134,10 @@ async fn what_no_checkpoint_covers_is_told_of_and_not_for_longer_than_a_minute()
         eventually(async || (log.health().signed == size).then_some(())).await;
     }
     tasks.stop(Duration::from_secs(10)).await;
+    let published = store::checkpoint::newest(&db.owner).await.unwrap().unwrap().note;
+    let published = Anchors { published: vec![published], ..anchors() };
     let sound = verified(&db, &anchors()).await;
-    assert!(sound.is_sound() && (sound.signed, sound.unsigned) == (15, 0), "{sound:?}");
+    assert!(sound.is_sound() && (sound.signed, sound.unsigned) == (15, Some(0)), "{sound:?}");
     for (kept, told) in [
         (10, None),
         (5, Some("one of the entries 5 to 14: no good checkpoint covers them, though the log went on for 120 seconds")),
@@ -143,11 +145,58 @@ async fn what_no_checkpoint_covers_is_told_of_and_not_for_longer_than_a_minute()
     ] {
         tamper(&db, &format!("delete from checkpoint where size > {kept}")).await;
         let report = verified(&db, &anchors()).await;
-        assert_eq!((report.signed, report.unsigned), (kept, 15 - kept));
+        assert_eq!((report.signed, report.unsigned), (kept, Some(15 - kept)));
         let found = report.broken.map(|broken| broken.to_string());
         assert!(found.as_deref().unwrap_or_default().starts_with(told.unwrap_or_default()), "{found:?}");
         assert_eq!(found.is_some(), told.is_some(), "{found:?}");
+        // Others than those that were published are not needed for proof; that they are gone is a finding all the same.
+        let beside = verified(&db, &published).await;
+        let found = beside.broken.map(|broken| broken.to_string());
+        let told = told.map(|told| told.replace("no good", "no stored"));
+        assert_eq!((beside.signed, found.is_some()), (15, told.is_some()), "{found:?}");
+        assert!(found.as_deref().unwrap_or_default().starts_with(told.as_deref().unwrap_or_default()), "{found:?}");
     }
+}
+
+#[tokio::test]
+async fn a_broken_log_is_good_up_to_the_entry_before_and_nothing_is_said_of_what_was_not_read() {
+    let db = database().await;
+    let start = Timestamp::from_micros(1_767_996_000_000_000);
+    let clock = Arc::new(FrozenClock::at(start));
+    let (log, tasks) = log_at(&db.pool, clock.clone(), limits()).await;
+    for n in 0..5 {
+        log.append(decision(n, Verdict::Deny)).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    eventually(async || (log.health().signed == 5).then_some(())).await;
+    tasks.stop(Duration::from_secs(10)).await;
+    let sound = verified(&db, &anchors()).await;
+    assert_eq!((sound.recorded_at, sound.unsigned), (Some(start.plus(Duration::from_secs(4))), Some(0)));
+    for (how, good, at) in [
+        ("update entry set leaf = set_byte(leaf, 40, get_byte(leaf, 40) # 1) where leaf_index = 3", 3, Some(2)),
+        ("delete from entry where leaf_index = 2", 2, Some(1)),
+        ("update entry set leaf = set_byte(leaf, 40, get_byte(leaf, 40) # 1) where leaf_index = 0", 0, None),
+    ] {
+        tamper(&db, how).await;
+        let report = verified(&db, &anchors()).await;
+        assert_eq!(report.recorded_at, at.map(|second| start.plus(Duration::from_secs(second))), "{how}");
+        assert_eq!((report.entries, report.unsigned), (good, None), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_log_itself_says_was_never_recorded_is_counted() {
+    let db = filled(3).await;
+    let (log, tasks) = log(&db.pool).await;
+    for lost in [3, 1] {
+        let (from, until) = (Timestamp::from_micros(1), Timestamp::from_micros(2));
+        let event = Event::Gap { lost, from, until, why: "the log could not be written".into() };
+        log.append(Draft { caller: None, event, happened_at: until, request: None }).await.unwrap();
+    }
+    tasks.stop(Duration::from_secs(10)).await;
+    let report = verified(&db, &anchors()).await;
+    assert!(report.is_sound(), "{:?}", report.broken);
+    assert_eq!((report.missing, report.gaps, report.lost), (0, 2, 4));
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn a_month_that_is_archived_and_dropped_while_it_is_verified_is_not_missin
         })
         .await;
     assert!(report.is_sound(), "{:?}", report.broken);
-    assert_eq!((report.size, report.archived, report.entries, report.gaps), (6_902, 4_600, 2_302, 0));
+    assert_eq!((report.size, report.archived, report.entries, report.missing), (6_902, 4_600, 2_302, 0));
 
     // What merely goes meanwhile is missing, and so is more than was archived.
     for (first, gone) in [(4_600, 5_000), (5_000, 5_100)] {

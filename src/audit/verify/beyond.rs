@@ -51,7 +51,8 @@ pub(super) async fn look_beyond(
     for note in notes {
         let stated = fold.open(&note)?;
         let signed = stated.checkpoint.size;
-        if last_entry.is_some_and(|last| signed > size && last >= signed - 1) {
+        let is_there = last_entry.is_some_and(|last| signed > size && last >= signed - 1);
+        if is_there && stated.epoch >= head.epoch {
             return Err(Broken::head(signed, "it is missing: so many entries were signed, and are there").into());
         }
         if signed > size {
@@ -64,7 +65,7 @@ pub(super) async fn look_beyond(
     match end.cmp(&size) {
         Ordering::Less => Err(Broken::leaf(end, "it is missing").into()),
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(Broken::leaf(size, "there are entries beyond the head").into()),
+        Ordering::Greater => Err(Broken::leaf(end - 1, "it lies beyond the head").into()),
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
         tile::WIDTH,
         tree::{hashes, leaf_hash},
     },
+    model::Timestamp,
     store::{
         StoreFault,
         archive::{self, Archived},
@@ -81,28 +82,33 @@ pub async fn database(
     };
     let mut fold = Fold::of(origin, found.head.epoch, chain);
     let walked = walk(db, &mut fold, (&mut found, more), (anchors, &keys), &mut progress).await;
-    let head = found.head;
+    let head = found.head.clone();
     let broken = match walked {
         Ok(()) => None,
         Err(Stop::Found(broken)) => Some(narrowed(db, broken, head.size).await?),
         Err(Stop::Fault(fault)) => return Err(fault),
     };
-    let (checkpoints, signed, recorded_at) = fold.tally();
-    let (archived, gaps) = kept_and_missing(db, &head, broken.is_some()).await?;
-    let archived = archived.min(fold.size());
+    let (checkpoints, signed, last) = fold.tally();
+    let (archived, missing) = kept_and_missing(db, &head, broken.is_some()).await?;
+    let first_bad = broken.as_ref().and_then(Broken::first_entry);
+    let good = first_bad.unwrap_or(fold.size()).min(fold.size());
+    let archived = archived.min(good);
+    let (gaps, lost) = fold.heard().gaps();
     Ok(Report {
         epoch: head.epoch,
         size: head.size,
         root: hex::encode(head.root),
-        entries: fold.size() - archived,
+        entries: good - archived,
         archived,
+        missing,
         gaps,
+        lost,
         checkpoints,
         published: fold.published(),
         signed,
-        unsigned: fold.size().saturating_sub(signed),
+        unsigned: found.is_read.then(|| fold.size().saturating_sub(signed)),
         trust: anchors.trust(),
-        recorded_at,
+        recorded_at: if first_bad.is_some() { recorded_last(db, good).await? } else { last },
         cuts: fold.cuts().to_vec(),
         broken,
         origin: head.origin,
@@ -115,13 +121,15 @@ struct Found {
     head: Head,
     /// The archives that were listed before it: one that is recorded afterwards is told of past that head.
     listed: Vec<Archived>,
+    /// Whether it has come to it.
+    is_read: bool,
 }
 
 impl Found {
     async fn now(db: &mut PgConnection) -> Result<Self, Stop> {
         expect_shape(db).await?;
         let listed = archive::archived(&mut *db).await.of("archive")?;
-        Ok(Self { listed, head: newest(db).await? })
+        Ok(Self { listed, head: newest(db).await?, is_read: false })
     }
 
     /// The first entry that is in the database.
@@ -158,6 +166,13 @@ async fn kept_and_missing(db: &mut PgConnection, head: &Head, is_broken: bool) -
     }
     let there = entry::count_within(&mut *db, archived, head.size).await?;
     Ok((archived, head.size - archived - there))
+}
+
+/// When the last of the first `size` entries was recorded.
+async fn recorded_last(db: &mut PgConnection, size: u64) -> Result<Option<Timestamp>, StoreFault> {
+    let Some(last) = size.checked_sub(1) else { return Ok(None) };
+    let step = head::steps_past(&mut *db, last, 1).await?.pop();
+    Ok(step.map(|step| step.head.recorded_at))
 }
 
 /// Those of `lanes` that have the log as far as `head`. Behind one address there may be several servers, and one that follows
@@ -203,8 +218,9 @@ async fn walk(
         compare_tiles(db, fold).await?;
         progress(fold.size(), found.head.size);
     }
-    let Found { head, listed } = found;
     fold.finish()?;
+    let Found { head, listed, is_read } = found;
+    *is_read = true;
     let relisted = archive::archived(&mut *db).await.of("archive")?;
     expect_archived(archived, fold.heard().archives(), (listed, &relisted), &anchors.archived)?;
     let beyond = beyond.into_iter().map(|(note, _)| note.clone()).collect();
@@ -287,7 +303,7 @@ async fn expect_stored(
             }
             let stated = fold.open(&row.note).map_err(|broken| Broken::checkpoint(row.size, broken.what))?;
             expect_its_row(row, &stated, keys)?;
-            fold.remember(&row.note, Source::Kept)?;
+            fold.remember(&row.note, Source::Stored)?;
             last = (row.size, row.key);
         }
         if stored.len() < STEPS as usize {

@@ -3,10 +3,11 @@
 //!
 //! INVARIANT: everything is computed from the leaf bytes; what is stored beside them is only ever compared.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::{
     chain::{Chain, Cut, Stated},
+    cover::Cover,
     derive::Derived,
     heard::Heard,
     report::{Broken, Place},
@@ -35,9 +36,10 @@ pub(super) struct Fold {
     heard: Heard,
     checked: u64,
     published: u64,
-    signed: u64,
-    /// When the first entry was recorded that no good checkpoint covers.
-    unsigned_since: Option<Timestamp>,
+    /// What good checkpoints cover.
+    signed: Cover,
+    /// The same of those that the database has.
+    stored: Cover,
     complete: Vec<Tile>,
     /// The first entry of this batch whose hash is not the one that its head lists.
     suspect: Option<(u64, String)>,
@@ -46,7 +48,9 @@ pub(super) struct Fold {
 /// Where a checkpoint comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The database, or what an auditor has kept.
+    /// The database.
+    Stored,
+    /// What an auditor has kept.
     Kept,
     /// Where the broker published it.
     Published,
@@ -72,8 +76,8 @@ impl Fold {
             heard: Heard::default(),
             checked: 0,
             published: 0,
-            signed: 0,
-            unsigned_since: None,
+            signed: Cover::default(),
+            stored: Cover::default(),
             complete: Vec::new(),
             suspect: None,
         }
@@ -94,9 +98,9 @@ impl Fold {
         self.last_announced
     }
 
-    /// How many checkpoints held, how many entries the newest covers, and when the last entry was recorded.
+    /// How many checkpoints held, how many entries the newest covers, and when the last entry was recorded that was read.
     pub(super) const fn tally(&self) -> (u64, u64, Option<Timestamp>) {
-        (self.checked, self.signed, self.recorded_at)
+        (self.checked, self.signed.size(), self.recorded_at)
     }
 
     /// How many of the checkpoints that held were published ones.
@@ -179,22 +183,11 @@ impl Fold {
         self.heard.settle()
     }
 
-    /// A broker signs within a second, so checkpoints must follow the entries.
+    /// A broker signs within a second, so checkpoints must follow the entries: good ones, and those that the database has.
     pub(super) fn expect_signed(&self) -> Result<(), Broken> {
-        let (signed, size) = (self.signed, self.tree.size());
-        if signed == 0 && size > 0 {
-            return Err(Broken::leaves(0, size, "no good checkpoint covers any entry: nothing proves what they say"));
-        }
-        let lag = self.unsigned_since.zip(self.recorded_at).map(|(since, last)| last.since(since));
-        match lag.filter(|lag| *lag > MOST_UNSIGNED) {
-            None => Ok(()),
-            Some(lag) => {
-                let lag = lag.as_secs();
-                let what =
-                    format!("no good checkpoint covers them, though the log went on for {lag} seconds after the first");
-                Err(Broken::leaves(signed, size, what))
-            }
-        }
+        let end = (self.tree.size(), self.recorded_at);
+        self.signed.expect(end, "good", "nothing proves what they say")?;
+        self.stored.expect(end, "stored", "the table `checkpoint` has lost those that were published or kept")
     }
 
     /// The next entry.
@@ -321,12 +314,13 @@ impl Fold {
         match edge {
             None => Err(Broken::head(size, "its root is not that of its own edge: one of them was changed")),
             Some(_) if is_same => {
-                self.unsigned_since.get_or_insert(head.recorded_at);
+                self.signed.extend(head.recorded_at);
+                self.stored.extend(head.recorded_at);
                 self.heard.expect_epoch(size, head.epoch)
             }
             Some(edge) => {
                 let (from, to) = differing(&edge, self.tree.edge()).unwrap_or((0, size));
-                let from = from.max(self.signed);
+                let from = from.max(self.signed.size());
                 Err(Broken::leaves(from, to, "rewritten together with its hash: a later head remembers another one"))
             }
         }
@@ -344,14 +338,14 @@ impl Fold {
                     return Err(broken);
                 }
                 let what = match from {
-                    Source::Kept => {
+                    Source::Stored | Source::Kept => {
                         "the entries are not those that were signed, and the heads were rewritten with them"
                     }
                     Source::Published => {
                         "the entries are not those whose checkpoint was published, and the heads were rewritten with them"
                     }
                 };
-                self.chain.contradict(stated, Broken::leaves(self.signed, size, what), self.epoch)?;
+                self.chain.contradict(stated, Broken::leaves(self.signed.size(), size, what), self.epoch)?;
                 continue;
             }
             if size > 0 && stated.epoch != self.heard.epoch() {
@@ -361,8 +355,10 @@ impl Fold {
             self.checked += 1;
             self.published += u64::from(from == Source::Published);
             if self.chain.confirm(&stated) && size == self.tree.size() {
-                self.signed = size;
-                self.unsigned_since = None;
+                self.signed.reach(size);
+                if from == Source::Stored {
+                    self.stored.reach(size);
+                }
             }
         }
         Ok(())
@@ -390,9 +386,6 @@ fn differing(one: &Edge, other: &Edge) -> Option<(u64, u64)> {
     }
     None
 }
-
-/// How long the log may go on before a checkpoint covers an entry. Brokers take half a second.
-const MOST_UNSIGNED: Duration = Duration::from_secs(60);
 
 fn missing(index: u64) -> Broken {
     Broken::leaf(index, "it is missing")

@@ -1,5 +1,5 @@
-//! What the fold hears from the entries about the log itself: which epoch began, what was archived, which texts were put in
-//! force. Kept to be compared with what stands beside the entries; as long as the list of months and of texts, however long the
+//! What the fold hears from the entries about the log itself: which epoch began, what was archived or never recorded, which texts were
+//! put in force. Kept to be compared with what stands beside the entries; as long as the list of months and of texts, however long the
 //! log is.
 
 use std::collections::BTreeSet;
@@ -17,6 +17,8 @@ pub(super) struct Heard {
     /// An epoch that a head claims, and that only such an entry can have begun.
     doubt: Option<Broken>,
     archives: Vec<Told>,
+    /// How many gaps entries tell of, and how many entries these lost.
+    gaps: (u64, u64),
     texts: BTreeSet<(&'static str, String)>,
 }
 
@@ -44,6 +46,7 @@ impl Heard {
                 let (from, until, file, sha256) = (*from, *until, file.clone(), sha256.clone());
                 self.archives.push(Told { index, from, until, file, sha256 });
             }
+            Event::Gap { lost, .. } => self.gaps = (self.gaps.0 + 1, self.gaps.1.saturating_add(*lost)),
             Event::PolicyLoaded { policy, .. } => {
                 for (kind, hash) in
                     [("entities", &policy.entities), ("policies", &policy.policies), ("schema", &policy.schema)]
@@ -86,6 +89,11 @@ impl Heard {
     /// Nothing may be left that only an entry can explain whose body is not there.
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
         self.doubt.take().map_or(Ok(()), Err)
+    }
+
+    /// How many gaps entries tell of, and how many entries were never recorded for them.
+    pub(super) const fn gaps(&self) -> (u64, u64) {
+        self.gaps
     }
 
     /// What was archived, in the order of the entries that say so.

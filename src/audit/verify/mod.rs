@@ -8,6 +8,7 @@ mod ahead;
 mod beside;
 mod beyond;
 pub(in crate::audit) mod chain;
+mod cover;
 mod database;
 mod derive;
 mod fold;

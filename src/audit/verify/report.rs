@@ -23,18 +23,23 @@ pub struct Report {
     /// How many entries before them were archived: their hashes are good, their bodies are in the archives.
     pub archived: u64,
     /// How many entries are missing.
+    pub missing: u64,
+    /// How many gaps the entries that were read tell of: a broker could not record what happened meanwhile.
     pub gaps: u64,
+    /// How many entries were never recorded for them.
+    pub lost: u64,
     /// How many checkpoints were checked.
     pub checkpoints: u64,
     /// How many of these were published ones.
     pub published: u64,
     /// How many entries the newest good checkpoint covers.
     pub signed: u64,
-    /// How many good entries come after these: nothing proves yet that they stay what they are.
-    pub unsigned: u64,
+    /// How many good entries come after these: nothing proves yet that they stay what they are. None: reading ended early, at
+    /// what is wrong.
+    pub unsigned: Option<u64>,
     /// What the signatures were checked with.
     pub trust: Trust,
-    /// When the last good entry was recorded.
+    /// When the last good entry was recorded, before what is wrong.
     pub recorded_at: Option<Timestamp>,
     /// Where the log's past was cut, and who accepted that.
     pub cuts: Vec<Cut>,
@@ -111,11 +116,13 @@ impl Report {
             root: String::new(),
             entries: 0,
             archived: 0,
+            missing: 0,
             gaps: 0,
+            lost: 0,
             checkpoints: 0,
             published: 0,
             signed: 0,
-            unsigned: 0,
+            unsigned: None,
             trust,
             recorded_at: None,
             cuts: Vec::new(),
@@ -133,6 +140,15 @@ impl Broken {
     /// At one entry.
     pub(super) fn leaf(index: u64, what: impl Into<String>) -> Self {
         Self { place: Place::Leaf { index }, what: what.into() }
+    }
+
+    /// The first entry that may be it, if it is about entries.
+    pub(super) const fn first_entry(&self) -> Option<u64> {
+        match self.place {
+            Place::Leaf { index } => Some(index),
+            Place::Leaves { from, .. } => Some(from),
+            _ => None,
+        }
     }
 
     /// Somewhere in a range, which may be one entry.

@@ -112,6 +112,10 @@ fn published_notes(file: &Path) -> Result<Vec<String>, CliFault> {
     Ok(records.into_iter().map(|record| record.note).collect())
 }
 
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
 fn tell(report: &Report, anchors: &Anchors) {
     match &report.broken {
         None => say(format_args!("{} {} entries", shown(Paint::Green, "sound:"), report.size)),
@@ -132,15 +136,19 @@ fn tell(report: &Report, anchors: &Anchors) {
     if !report.root.is_empty() {
         say(format_args!("  root         {}", report.root));
     }
+    if report.missing > 0 {
+        say(format_args!("  missing      {}", entries(report.missing)));
+    }
     if report.gaps > 0 {
-        say(format_args!("  missing      {} entries", report.gaps));
+        let gaps = if report.gaps == 1 { "1 gap".to_owned() } else { format!("{} gaps", report.gaps) };
+        say(format_args!("  never there  {}, in {gaps} that the log itself tells of", entries(report.lost)));
     }
     let is_asked = !anchors.published.is_empty();
     let published = if is_asked { format!(" ({} published)", report.published) } else { String::new() };
     say(format_args!("  checkpoints  {}{published}, up to entry {}", report.checkpoints, report.signed));
-    if report.unsigned > 0 {
-        let Report { unsigned, signed, .. } = report;
-        say(format_args!("  unsigned     {unsigned} entries after {signed} are under no checkpoint"));
+    let unsigned = report.unsigned.unwrap_or(0);
+    if unsigned > 0 {
+        say(format_args!("  unsigned     {} after {} under no checkpoint", entries(unsigned), report.signed));
     }
     for cut in &report.cuts {
         say(cut_line(cut));
@@ -150,7 +158,7 @@ fn tell(report: &Report, anchors: &Anchors) {
             "What archived entries said is in their archives alone. Give --archive to see that these are there, and hold.",
         );
     }
-    if report.is_sound() && report.unsigned > 0 {
+    if report.is_sound() && unsigned > 0 {
         remark(
             "Nothing proves the newest entries yet: a broker signs within a second, so look again while one runs, and keep \
              where checkpoints are published (--published).",

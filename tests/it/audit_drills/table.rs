@@ -55,7 +55,7 @@ pub const DRILLS: &[Drill] = &[
     (
         "insert one past the end",
         "insert into entry select 300, recorded_at, leaf, happened_at, kind, broker, request, person, login, credential, verdict, target from entry where leaf_index = 299",
-        "entry 300: there are entries beyond the head",
+        "entry 300: it lies beyond the head",
         Starts,
     ),
     (
