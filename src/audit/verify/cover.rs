@@ -30,12 +30,16 @@ impl Cover {
         (self.size, self.bare_since) = (size, None);
     }
 
-    /// They must have followed the `size` entries, of which the last was recorded at `last`. `sort` says which they are, and
-    /// `hence` what it means if there are none.
-    pub(super) fn expect(&self, (size, last): (u64, Option<Timestamp>), sort: &str, hence: &str) -> Result<(), Broken> {
-        if self.size == 0 && size > 0 {
-            return Err(Broken::leaves(0, size, format!("no {sort} checkpoint covers any entry: {hence}")));
+    /// There must be one, if there is any of `size` entries.
+    pub(super) fn expect_any(&self, size: u64) -> Result<(), Broken> {
+        match self.size == 0 && size > 0 {
+            true => Err(Broken::leaves(0, size, "no good checkpoint covers any entry: nothing proves what they say")),
+            false => Ok(()),
         }
+    }
+
+    /// They must have followed the `size` entries, of which the last was recorded at `last`. `sort` says which they are.
+    pub(super) fn expect_close(&self, size: u64, last: Option<Timestamp>, sort: &str) -> Result<(), Broken> {
         let lag = self.bare_since.zip(last).map(|(since, last)| last.since(since));
         match lag.filter(|lag| *lag > MOST_BARE) {
             None => Ok(()),
