@@ -1,6 +1,6 @@
 # What people run, and what the CI runs: the same.
 
-.PHONY: help demo demo-kubernetes release test fire bench-audit bench-decide bench-proxy bench-search bench-verify check supply
+.PHONY: help demo demo-kubernetes release release-profiled test fire bench-audit bench-decide bench-proxy bench-search bench-verify check supply
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -28,6 +28,11 @@ release: ## build what runs for real, target/dist/bailiwick
 	@cargo build --locked --profile dist --bin bailiwick
 	@echo "target/dist/bailiwick"
 
+release-profiled: ## the same, fitted to what it was seen doing under load, target/profiled/bailiwick (takes more than twice as long)
+	@echo "==> release-profiled: what it needs"
+	@tests/install demo profile
+	@exec tests/train
+
 test: ## install what the tests need, and run all of them
 	@echo "==> test: what the tests need"
 	@tests/install demo browser provider evidence ocsf loki telegraf syslog kubernetes
@@ -50,10 +55,10 @@ bench-search: ## how long searching a made-up log takes; SIZE=10000000 for ten m
 	@tests/install demo
 	@cargo bench --locked --bench history -- $(or $(SIZE),1000000) search
 
-bench-verify: ## what checking a made-up log takes; SIZE as above, ARGS=search to search the same log as well
+bench-verify: ## what checking a made-up log takes; SIZE as above, BINARY=another build, ARGS=search to search the same log as well
 	@tests/install demo
 	@echo "==> bench-verify: build (many minutes the first time)"
-	@cargo bench --locked --profile dist --bench history -- $(or $(SIZE),1000000) verify $(ARGS)
+	@cargo bench --locked --profile dist --bench history -- $(or $(SIZE),1000000) verify $(addprefix binary=,$(BINARY)) $(ARGS)
 
 check: ## formatting, lints, documentation, the rules of the house
 	@.ci/check
@@ -61,9 +66,9 @@ check: ## formatting, lints, documentation, the rules of the house
 supply: ## licences, bans, sources and advisories of every dependency; run it whenever Cargo.lock changes
 	@.ci/supply
 
-bench-proxy: ## what a request costs, beside nginx and Envoy; ROUNDS=5 rounds, about a minute each
+bench-proxy: ## what a request costs, beside nginx and Envoy; ROUNDS=5 rounds, about a minute each; BINARY=another build
 	@echo "==> bench-proxy: what it needs"
 	@tests/install demo bench
-	@echo "==> bench-proxy: build (many minutes the first time)"
-	@cargo build --locked --profile dist --bin bailiwick
-	@exec python3 tests/bench/proxy.py target/dist/bailiwick .cache/bench/bin/envoy
+	@[ -n "$(BINARY)" ] || echo "==> bench-proxy: build (many minutes the first time)"
+	@[ -n "$(BINARY)" ] || cargo build --locked --profile dist --bin bailiwick
+	@exec python3 tests/bench/proxy.py $(or $(BINARY),target/dist/bailiwick) .cache/bench/bin/envoy

@@ -113,6 +113,7 @@ class World:
                 keepalive_requests 100000000;
                 open_file_cache max=10 inactive=1h;
                 location / {{ root {self.path("www")}; }}
+                location /area-8/ {{ root {self.path("www")}; dav_methods PUT; create_full_put_path on; }}
             }}""")
 
     def nginx(self, name, cores, port, servers):
@@ -293,7 +294,7 @@ class World:
               from generate_series(1, {PEOPLE}) n;
             analyze""")
 
-    def ours(self, name, folder, binary=None):
+    def ours(self, name, folder, binary=None, more=""):
         port = free_port()
         config = self.write(name + ".toml", f"""
 [portal]
@@ -320,7 +321,7 @@ entities = "entities.json"
 name = "wiki"
 host = "localhost:{port}"
 upstream = "http://127.0.0.1:{self.upstream_port}"
-""")
+{more}""")
         if not os.path.exists(self.path("wrapping.key")):
             groups = [{"uid": {"type": "Group", "id": f"team-{n}"}, "parents": [{"type": "Group", "id": "teams"}]}
                       for n in range(GROUPS)]

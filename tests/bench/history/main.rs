@@ -20,7 +20,7 @@ mod made_up;
 mod search;
 mod verify;
 
-/// The number of entries, and what to measure: `verify`, `search` or both.
+/// The number of entries, what to measure: `verify`, `search` or both, and `binary=FILE` for another build to verify with.
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,7 +28,8 @@ async fn main() {
     let is_asked = |what: &str| arguments.iter().any(|argument| argument == what);
     let log = made_up::write(size).await;
     if is_asked("verify") {
-        verify::measure(&log);
+        let other = arguments.iter().find_map(|argument| argument.strip_prefix("binary="));
+        verify::measure(&log, other.unwrap_or(env!("CARGO_BIN_EXE_bailiwick")));
     }
     if is_asked("search") {
         search::measure(size).await;

@@ -20,14 +20,14 @@ struct Run {
     peak: u64,
 }
 
-/// Verifies `log` several times and says what it took.
-pub fn measure(log: &Log) {
+/// Verifies `log` several times with `program` and says what it took.
+pub fn measure(log: &Log, program: &str) {
     let all = available_parallelism().map_or(1, usize::from);
     println!("`bailiwick audit verify` of {} entries, the median of {ROUNDS} runs each:\n", log.size);
     println!("| cores | entries a second | and per core of our own | CPU an entry, µs | peak memory, MB |");
     println!("|--:|--:|--:|--:|--:|");
     for cores in [1, all] {
-        let mut runs: Vec<Run> = (0..ROUNDS).map(|_| run(log, cores)).collect();
+        let mut runs: Vec<Run> = (0..ROUNDS).map(|_| run(log, cores, program)).collect();
         runs.sort_by_key(|run| run.cpu);
         let Run { took, cpu, peak } = &runs[ROUNDS / 2];
         let size = log.size as f64;
@@ -42,10 +42,10 @@ pub fn measure(log: &Log) {
     println!();
 }
 
-fn run(log: &Log, cores: usize) -> Run {
+fn run(log: &Log, cores: usize, program: &str) -> Run {
     let (before, start) = (of_children(), Instant::now());
     let mut verifying = Command::new("taskset")
-        .args(["-c", &format!("0-{}", cores - 1), env!("CARGO_BIN_EXE_bailiwick")])
+        .args(["-c", &format!("0-{}", cores - 1), program])
         .args(["audit", "verify", "--database", &log.url, "--key", &log.key])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
