@@ -76,7 +76,11 @@ impl Collector for Readings {
             ("log_oldest_seconds", "Since the oldest month in the database began", whole(oldest)),
             ("log_up", "Whether the audit log takes entries", i64::from(self.log.alive())),
             ("log_waiting", "Entries that wait to be recorded", whole(health.waiting)),
-            ("log_gaps", "Times that the audit log could not take entries: alarm above 0", whole(health.gaps)),
+            (
+                "log_gaps",
+                "Times in seven days that the audit log could not take entries, at any broker: alarm above 0",
+                whole(self.shipping.lost().gaps),
+            ),
             (
                 "log_unreadable",
                 "Entries that readers found missing or changed since the start: alarm above 0",

@@ -336,9 +336,7 @@ impl Parts {
         let (log, shipping, feed) = (self.log.clone(), self.shipping.clone(), self.feed.clone());
         let storage = self.storage.clone();
         Arc::new(move || {
-            if !log.alive() {
-                return Err("the audit log does not take entries".to_owned());
-            }
+            log.readiness()?;
             shipping.readiness()?;
             if storage.seen().ahead < 2 {
                 return Err("there is no room made for next month's entries".to_owned());

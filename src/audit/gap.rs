@@ -16,7 +16,6 @@ pub(super) struct Gap(Mutex<Inner>);
 struct Inner {
     open: Option<Missing>,
     lost: u64,
-    told: u64,
 }
 
 /// Entries that are missing from the log.
@@ -56,13 +55,6 @@ impl Gap {
         if is_ripe { inner.open.take() } else { None }
     }
 
-    /// It was told of: an alarm.
-    pub(super) fn told(&self, missing: &Missing) {
-        self.lock().told += 1;
-        let Missing { count, why, .. } = missing;
-        tracing::error!(lost = count, why = why.join("; "), "the audit log has a gap");
-    }
-
     /// It could not be told of yet.
     pub(super) fn put_back(&self, missing: Missing) {
         let mut inner = self.lock();
@@ -72,10 +64,9 @@ impl Gap {
         });
     }
 
-    /// How many entries were lost, and how many gaps there are: told of, or open.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        let inner = self.lock();
-        (inner.lost, inner.told + u64::from(inner.open.is_some()))
+    /// How many entries were lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.lock().lost
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -84,6 +75,12 @@ impl Gap {
 }
 
 impl Missing {
+    /// It was told of: an alarm.
+    pub(super) fn told(&self) {
+        let Self { count, why, .. } = self;
+        tracing::error!(lost = count, why = why.join("; "), "the audit log has a gap");
+    }
+
     /// What the log says of it.
     pub(super) fn event(&self) -> Event {
         Event::Gap { lost: self.count, from: self.from, until: self.until, why: self.why.join("; ") }
@@ -114,7 +111,7 @@ mod tests {
         let gap = Gap::default();
         let rest = Duration::from_secs(1);
         gap.grow(0, "away", at(1));
-        assert_eq!(gap.counts(), (0, 0));
+        assert_eq!(gap.lost(), 0);
         gap.grow(1, "away", at(1));
         gap.grow(2, "full", at(2));
         gap.grow(1, "away", at(3));
@@ -133,7 +130,6 @@ mod tests {
         let whole = gap.take(rest).expect("it has lasted long enough");
         let event = Event::Gap { lost: 125, from: at(1), until: at(5), why: "away; full; late".into() };
         assert_eq!(whole.event(), event);
-        gap.told(&whole);
-        assert_eq!(gap.counts(), (125, 1));
+        assert_eq!(gap.lost(), 125);
     }
 }

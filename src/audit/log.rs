@@ -70,6 +70,10 @@ pub enum State {
     Broken(String),
 }
 
+/// What anybody may be told while the log is [`State::Broken`]: trying again does not help.
+pub const ASTRAY: &str =
+    "The audit log does not continue what was published, so nothing is let through. An administrator has to look.";
+
 /// How the log is doing, for readiness and metrics.
 #[derive(Clone, Debug)]
 pub struct Health {
@@ -79,8 +83,6 @@ pub struct Health {
     pub waiting: usize,
     /// How many entries the log could not take since the start.
     pub lost: u64,
-    /// How many gaps that makes: each has, or will have, an entry that tells of it.
-    pub gaps: u64,
     /// How many entries its readers found missing or changed since the start, at least.
     pub unreadable: u64,
     /// How many entries the log has, as far as this broker knows.
@@ -200,6 +202,12 @@ impl Log {
         }
     }
 
+    /// A reader found that what is stored proves nothing, and no entry can be blamed: an alarm as well.
+    pub fn cannot_prove(&self, what: &str) {
+        tracing::error!(what, "the audit log cannot be proven");
+        self.shared.sighted.add_unnamed();
+    }
+
     /// Signs with other keys from now on; the newest head at once.
     pub fn sign_with(&self, signers: Signers) {
         self.shared.signers.send_replace(Arc::new(signers));
@@ -230,14 +238,28 @@ impl Log {
         *self.shared.broker
     }
 
+    /// Whether the database holds something else than what this process has seen of the log, or was published.
+    pub fn is_broken(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Broken(_))
+    }
+
+    /// Why the broker should not be sent requests: for machines on the broker's own host.
+    pub fn readiness(&self) -> Result<(), String> {
+        match &*self.shared.state.borrow() {
+            State::Up => Ok(()),
+            State::Down(why) => Err(format!("the audit log does not take entries: {why}")),
+            State::Broken(what) => {
+                Err(format!("{ASTRAY} {what}. See bailiwick audit verify and bailiwick audit accept-fork"))
+            }
+        }
+    }
+
     /// How the log is doing.
     pub fn health(&self) -> Health {
-        let (lost, gaps) = self.shared.gap.counts();
         Health {
             state: self.shared.state.borrow().clone(),
             waiting: self.shared.queue.len(),
-            lost,
-            gaps,
+            lost: self.shared.gap.lost(),
             unreadable: self.shared.sighted.count(),
             size: self.shared.head.borrow().size,
             epoch: self.shared.head.borrow().epoch,

@@ -49,7 +49,7 @@ pub use batch_mac::BatchMac;
 pub use columns::{printable, summary};
 pub use common::{Asker, Common};
 pub use entry::{ClosedBy, Draft, Entry, Event, SignInStep};
-pub use log::{Changing, Health, Limits, Log, State};
+pub use log::{ASTRAY, Changing, Health, Limits, Log, State};
 pub use reading::{follow_readings, record_readings};
 pub use receipt::Receipt;
 pub use refusals::{Refusals, Refused};

@@ -141,7 +141,7 @@ impl Shared {
         let Some(missing) = self.expect_up().ok().and_then(|()| self.gap.take(rest)) else { return };
         let draft = Draft { caller: None, event: missing.event(), happened_at: self.clock.now(), request: None };
         if self.encode(&draft).is_ok_and(|entry| self.queue.note(entry)) {
-            self.gap.told(&missing);
+            missing.told();
         } else {
             self.gap.put_back(missing);
         }
@@ -178,7 +178,7 @@ impl Shared {
             match &new {
                 State::Up => tracing::info!("the audit log can be written again"),
                 State::Down(why) => tracing::error!(why, "the audit log cannot be written"),
-                State::Broken(what) => tracing::error!(what, "the audit log is not what it was"),
+                State::Broken(what) => tracing::error!(what, help = HELP, "the audit log is not what it was"),
             }
             *state = new;
             true
@@ -227,6 +227,10 @@ impl Position {
         Acknowledged { epoch: self.epoch, size: self.tree.size(), root: self.tree.root() }
     }
 }
+
+/// What helps where the database holds another log.
+const HELP: &str = "stop every broker; `bailiwick audit verify` says what is wrong, and `bailiwick audit accept-fork` lets \
+                    the log go on from the database as it is";
 
 /// Why an entry was lost.
 pub(super) const AWAY: &str = "the log could not be written";

@@ -32,6 +32,12 @@ impl Sighted {
         }
     }
 
+    /// A reading came upon something that cannot be told to be the fault of one entry.
+    pub(super) fn add_unnamed(&self) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.most = inner.most.max(1);
+    }
+
     /// How many there are at least.
     pub(super) fn count(&self) -> u64 {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -64,6 +64,15 @@ pub enum NotPresented {
     Unavailable(#[source] StoreFault),
 }
 
+/// Whether to be found counts as using the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// It does: a login that is used does not go idle.
+    OfUse,
+    /// It does not: the request is refused, and keeps no login alive.
+    OfRefusal,
+}
+
 const ACTIVITY: Duration = Duration::from_secs(60);
 
 impl From<StoreFault> for NotPresented {
@@ -91,15 +100,39 @@ impl Callers {
 
     /// The caller of a portal session: maybe half a login, which its assurance says.
     pub async fn from_session(&self, session: &Session, address: IpAddr) -> Result<Caller, NotPresented> {
+        self.in_session(session, address, Finding::OfUse).await
+    }
+
+    /// Whose portal session came with a request that is refused whoever it is: for the log's entry alone.
+    pub async fn behind_session(&self, session: &Session, address: IpAddr) -> Result<Caller, NotPresented> {
+        self.in_session(session, address, Finding::OfRefusal).await
+    }
+
+    async fn in_session(&self, session: &Session, address: IpAddr, finding: Finding) -> Result<Caller, NotPresented> {
         let login: Option<LoginId> = session.get(LOGIN).await.map_err(|fault| {
             NotPresented::Unavailable(StoreFault::Database(sqlx::Error::Protocol(format!("session: {fault}"))))
         })?;
-        let row = self.live(login.ok_or(NotPresented::Nothing)?).await?;
+        let row = self.live(login.ok_or(NotPresented::Nothing)?, finding).await?;
         Ok(caller_of(&row, Presented::Session, Scope::Portal, address))
     }
 
     /// The caller of an app session, by the value of its cookie.
     pub async fn from_app_cookie(&self, cookie: &str, app: &AppName, address: IpAddr) -> Result<Asker, NotPresented> {
+        self.by_app_cookie(cookie, app, address, Finding::OfUse).await
+    }
+
+    /// Whose app session came with a request that is refused whoever it is: for the log's entry alone.
+    pub async fn behind_app_cookie(&self, cookie: &str, app: &AppName, address: IpAddr) -> Result<Asker, NotPresented> {
+        self.by_app_cookie(cookie, app, address, Finding::OfRefusal).await
+    }
+
+    async fn by_app_cookie(
+        &self,
+        cookie: &str,
+        app: &AppName,
+        address: IpAddr,
+        finding: Finding,
+    ) -> Result<Asker, NotPresented> {
         let shown = Shown::app_cookie(cookie);
         if let Some(caller) = self.known.caller(&shown, self.clock.now(), address)
             && caller.scope.is_app(app)
@@ -107,11 +140,17 @@ impl Callers {
             return Ok(caller);
         }
         // Seldom needed, and larger than all else that a request is moved as.
-        Box::pin(self.in_app_session(shown, app, address)).await
+        Box::pin(self.in_app_session(shown, app, address, finding)).await
     }
 
     /// The caller of an app session, from the rows.
-    async fn in_app_session(&self, shown: Shown, app: &AppName, address: IpAddr) -> Result<Asker, NotPresented> {
+    async fn in_app_session(
+        &self,
+        shown: Shown,
+        app: &AppName,
+        address: IpAddr,
+        finding: Finding,
+    ) -> Result<Asker, NotPresented> {
         let noted = self.known.note();
         let found = app_session::app_session(&self.pool, shown.hash()).await?;
         let found = found.ok_or(NotPresented::Unknown)?;
@@ -121,7 +160,7 @@ impl Callers {
         if found.ended_at.is_some() {
             return Err(NotPresented::Revoked);
         }
-        let row = self.live_and_whole(found.login).await?;
+        let row = whole(self.live(found.login, finding).await?)?;
         let caller =
             Asker::from(caller_of(&row, Presented::AppSession(found.id), Scope::App { app: app.clone() }, address));
         self.known.remember(shown, noted, self.found(&row, &caller, row.expires_at));
@@ -146,7 +185,7 @@ impl Callers {
         if !secret::same(&found.key_hash, &facts.key_hash) {
             return Err(NotPresented::Unknown);
         }
-        let row = self.unrevoked(&found, now).await?;
+        let row = self.unrevoked(&found, now, Finding::OfUse).await?;
         let until = found.not_after.min(facts.not_after);
         let caller = Asker::from(caller_of(&row, Presented::Certificate(found.id), found.scope, address));
         self.known.remember(shown, noted, self.found(&row, &caller, until));
@@ -155,13 +194,22 @@ impl Callers {
 
     /// The caller of a bearer token.
     pub async fn from_token(&self, token: &str, address: IpAddr) -> Result<Asker, NotPresented> {
+        self.by_token(token, address, Finding::OfUse).await
+    }
+
+    /// Whose token came with a request that is refused whoever it is: for the log's entry alone.
+    pub async fn behind_token(&self, token: &str, address: IpAddr) -> Result<Asker, NotPresented> {
+        self.by_token(token, address, Finding::OfRefusal).await
+    }
+
+    async fn by_token(&self, token: &str, address: IpAddr, finding: Finding) -> Result<Asker, NotPresented> {
         let shown = Shown::token(token);
         if let Some(caller) = self.known.caller(&shown, self.clock.now(), address) {
             return Ok(caller);
         }
         let noted = self.known.note();
         let found = credential::token(&self.pool, shown.hash()).await?.ok_or(NotPresented::Unknown)?;
-        let row = self.unrevoked(&found, self.clock.now()).await?;
+        let row = self.unrevoked(&found, self.clock.now(), finding).await?;
         let caller = Asker::from(caller_of(&row, Presented::Token(found.id), found.scope, address));
         self.known.remember(shown, noted, self.found(&row, &caller, found.not_after));
         Ok(caller)
@@ -175,24 +223,28 @@ impl Callers {
         Found { caller: caller.clone(), since: self.clock.now(), until }
     }
 
-    async fn unrevoked(&self, found: &CredentialRow, now: Timestamp) -> Result<LoginRow, NotPresented> {
+    async fn unrevoked(
+        &self,
+        found: &CredentialRow,
+        now: Timestamp,
+        finding: Finding,
+    ) -> Result<LoginRow, NotPresented> {
         if found.revoked_at.is_some() {
             return Err(NotPresented::Revoked);
         }
         if now > found.not_after {
             return Err(NotPresented::Expired);
         }
-        self.live_and_whole(found.login).await
+        whole(self.live(found.login, finding).await?)
     }
 
     /// What hangs on a login was made after its passkey; half a login has nothing of the kind.
     pub(super) async fn live_and_whole(&self, id: LoginId) -> Result<LoginRow, NotPresented> {
-        let row = self.live(id).await?;
-        if row.assurance.level == AssuranceLevel::Passkey { Ok(row) } else { Err(NotPresented::WrongScope) }
+        whole(self.live(id, Finding::OfUse).await?)
     }
 
-    /// The login's row, if it lives; notes the use, at most once a minute.
-    async fn live(&self, id: LoginId) -> Result<LoginRow, NotPresented> {
+    /// The login's row, if it lives; notes a use, at most once a minute.
+    async fn live(&self, id: LoginId, finding: Finding) -> Result<LoginRow, NotPresented> {
         let now = self.clock.now();
         let mut row = login::login(&self.pool, id).await?.ok_or(NotPresented::Unknown)?;
         if row.ended_at.is_some() {
@@ -201,10 +253,14 @@ impl Callers {
         if now >= row.expires_at || now >= row.active_at.plus(self.limits.idle) {
             return Err(NotPresented::Expired);
         }
-        if now.since(row.active_at) >= ACTIVITY {
+        if finding == Finding::OfUse && now.since(row.active_at) >= ACTIVITY {
             login::touch(&self.pool, id, now.minus(ACTIVITY), now).await?;
             row.active_at = now;
         }
         Ok(row)
     }
+}
+
+fn whole(row: LoginRow) -> Result<LoginRow, NotPresented> {
+    if row.assurance.level == AssuranceLevel::Passkey { Ok(row) } else { Err(NotPresented::WrongScope) }
 }

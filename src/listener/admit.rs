@@ -1,4 +1,4 @@
-//! What a request must be before any service sees it: of a known method, framed beyond doubt, for one host that we serve.
+//! What a request must be before any service sees it: framed beyond doubt, and for one host that we serve.
 //!
 //! An attacker controls every byte here. What two parsers could read differently is refused, never repaired (RFC 9112,
 //! section 11.2). The answer to a refused request is small and plain and closes the connection.
@@ -8,7 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, Request, StatusCode, Version, header};
 
 use super::{HostTable, Limits, Service, canonical_host, tls::Named};
-use crate::model::Method;
 
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +17,7 @@ impl Turned {
     /// Which check it was, in a word, for the log.
     pub(super) fn check(self) -> &'static str {
         match self.0 {
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => "method",
+            StatusCode::METHOD_NOT_ALLOWED => "method",
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "size",
             StatusCode::MISDIRECTED_REQUEST => "host",
             _ => "framing",
@@ -69,11 +68,12 @@ fn is_address(authority: &str) -> bool {
     bare.parse::<IpAddr>().is_ok() || authority.parse::<SocketAddr>().is_ok()
 }
 
+/// Methods that change what a request is to those on its way. Others that we do not speak are the services' to refuse:
+/// they find out who asks.
 fn check_method<B>(request: &Request<B>) -> Result<(), Turned> {
     match request.method().as_str() {
-        token if token.parse::<Method>().is_ok() => Ok(()),
         "CONNECT" | "TRACE" | "TRACK" => Err(Turned(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed")),
-        _ => Err(Turned(StatusCode::NOT_IMPLEMENTED, "this method is not known")),
+        _ => Ok(()),
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn methods_and_framing_that_we_do_not_speak_are_refused() {
-        for (method, status) in [("CONNECT", 405), ("TRACE", 405), ("TRACK", 405), ("FOO", 501), ("get", 501)] {
+        for (method, status) in [("CONNECT", 405), ("TRACE", 405), ("TRACK", 405), ("FOO", 200), ("get", 200)] {
             assert_eq!(ask(get("a.test").method(method), None), status, "{method}");
         }
         for coding in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", "chunked;q=1", "\"chunked\""] {

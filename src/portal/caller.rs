@@ -110,7 +110,7 @@ async fn turned_away(parts: &Parts, fault: PortalFault) -> PortalFault {
 }
 
 /// One `Authorization: Bearer` header and no second one.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;

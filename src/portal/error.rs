@@ -22,12 +22,8 @@ use super::{
     refusal::Asking,
 };
 use crate::{
-    access::Refusal,
-    audit::search::Lost,
-    credential::CredentialFault,
-    identity::{Denial, IdentityFault},
+    audit::{ASTRAY, search::Lost},
     model::{Decision, RequestId},
-    store::StoreFault,
 };
 
 /// Why a request was not answered as asked.
@@ -61,16 +57,29 @@ pub enum PortalFault {
     Archived,
     /// Failure: the entry must be in the database and is not. Somebody has been at it.
     Missing(u64),
+    /// Failure: what is in the database is not what was recorded. Says what does not hold.
+    Altered(String),
     /// Denial for now: too many come from there at once. Says how long to wait.
     TooMany(Duration),
     /// Failure: no decision can be made or recorded, so nothing is done.
     Unavailable(String),
+    /// Failure: the database holds another log than was published, so nothing is decided.
+    Astray(Reader),
     /// Failure: the provider.
     Provider(String),
     /// Failure: it took too long.
     Slow,
     /// Failure of ours.
     Failure(String),
+}
+
+/// Who reads what is said, as far as it decides how much that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody who has signed in.
+    SignedIn,
+    /// Anybody.
+    Stranger,
 }
 
 /// Whether a refusal is in the log when the portal hears of it.
@@ -111,7 +120,8 @@ impl PortalFault {
         }
     }
 
-    const fn status(&self) -> StatusCode {
+    /// The answer's status.
+    pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::Stranger(Stranger::TwoCookies) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NobodyHere | Self::HalfWay => StatusCode::UNAUTHORIZED,
@@ -126,13 +136,22 @@ impl PortalFault {
             Self::Archived => StatusCode::GONE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
-            Self::Unavailable(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Failure(_) | Self::Missing(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) | Self::Astray(_) | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failure(_) | Self::Missing(_) | Self::Altered(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     const fn is_ours(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Provider(_) | Self::Slow | Self::Failure(_) | Self::Missing(_))
+        matches!(
+            self,
+            Self::Unavailable(_)
+                | Self::Provider(_)
+                | Self::Slow
+                | Self::Failure(_)
+                | Self::Missing(_)
+                | Self::Altered(_)
+                | Self::Astray(_)
+        )
     }
 
     /// In a few words.
@@ -144,6 +163,7 @@ impl PortalFault {
             Self::Denied(_) | Self::Hidden => "Not allowed",
             Self::Archived => "This entry is archived",
             Self::Missing(_) => "This entry is missing",
+            Self::Altered(_) => "The audit log does not hold",
             Self::StepUp(_) => "Your passkey is asked for again",
             Self::Unproven(..) => "That proves nothing",
             Self::Cancelled => "You are not signed in",
@@ -153,6 +173,7 @@ impl PortalFault {
             Self::TooMany(_) => "Too many at once",
             Self::Provider(_) => "The sign-in provider does not answer as it should",
             Self::Unavailable(_) | Self::Slow => "Not just now",
+            Self::Astray(_) => "The audit log is not what was published",
             Self::Failure(_) => "Something went wrong on our side",
         }
     }
@@ -181,12 +202,20 @@ impl PortalFault {
             Self::Hidden => "No rule lets you read this entry of the audit log.".to_owned(),
             Self::Archived => "Its hash is still in the log; its text is in the archive that the log names.".to_owned(),
             Self::Missing(index) => Lost::one(*index).missing(),
+            Self::Altered(what) => {
+                format!("Somebody has been at the database, so nothing can be proven and nothing was given out: {what}")
+            }
             Self::TooMany(_) => "Too much was asked for from your network just now. Please wait a little.".to_owned(),
             Self::NotFound => "The address may be mistyped, or from another version.".to_owned(),
             Self::Provider(_) => "Please try again in a moment.".to_owned(),
             Self::Unavailable(_) => {
                 "No decision can be made or recorded at the moment, so nothing was done. Please try again.".to_owned()
             }
+            Self::Astray(Reader::Stranger) => ASTRAY.to_owned(),
+            Self::Astray(Reader::SignedIn) => format!(
+                "{ASTRAY} For them: bailiwick audit verify says what is wrong, and bailiwick audit accept-fork lets the log \
+                 go on from the database as it is."
+            ),
             Self::Slow => "It took too long. Please try again.".to_owned(),
             Self::Failure(_) => {
                 "Please try again; if it stays, tell an administrator the incident's number.".to_owned()
@@ -203,6 +232,7 @@ impl PortalFault {
             Self::Denied(_) | Self::Hidden => "denied",
             Self::Archived => "archived",
             Self::Missing(_) => "missing",
+            Self::Altered(_) => "altered",
             Self::StepUp(_) => "step-up",
             Self::Unproven(..) => "unproven",
             Self::Cancelled => "cancelled",
@@ -211,6 +241,7 @@ impl PortalFault {
             Self::TooMany(_) => "too-many",
             Self::Provider(_) => "provider",
             Self::Unavailable(_) | Self::Slow => "unavailable",
+            Self::Astray(_) => "astray",
             Self::Failure(_) => "failure",
         }
     }
@@ -223,6 +254,7 @@ impl PortalFault {
                 tracing::error!(%request, kind = self.kind(), %why, "the portal could not answer");
             }
             Self::Missing(index) => tracing::error!(%request, index, "an entry of the audit log is missing"),
+            Self::Altered(what) => tracing::error!(%request, what, "the audit log does not hold"),
             Self::Slow => tracing::error!(%request, "a request took too long"),
             _ => {}
         }
@@ -239,7 +271,7 @@ impl IntoResponse for PortalFault {
 }
 
 /// Who asks, as far as words are concerned.
-struct Reader {
+struct Asker {
     path: String,
     address: String,
     program: bool,
@@ -250,7 +282,7 @@ struct Reader {
 /// The layer that gives a fault its page or its problem document, and the log its entry.
 pub async fn put_into_words(State(portal): State<Portal>, mut request: Request, next: Next) -> Response {
     let asking = Asking::of(&mut request);
-    let reader = Reader {
+    let reader = Asker {
         path: request.uri().path().to_owned(),
         address: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
         program: is_program(request.uri().path(), request.headers()),
@@ -261,7 +293,10 @@ pub async fn put_into_words(State(portal): State<Portal>, mut request: Request, 
     let fault = response.extensions_mut().remove::<Arc<PortalFault>>().or_else(|| not_even_read(&response));
     let Some(fault) = fault else { return response };
     fault.report(reader.request);
-    asking.note(&portal, &reader.path, &fault);
+    asking.note(&portal, &reader.path, &fault).await;
+    // Trying again would help nobody.
+    let is_astray = matches!(*fault, PortalFault::Unavailable(_)) && portal.log.is_broken();
+    let fault = if is_astray { Arc::new(PortalFault::Astray(asking.reader())) } else { fault };
     let mut worded = if reader.program { problem(&fault, &reader) } else { page(&fault, &reader) };
     if let PortalFault::TooMany(wait) = &*fault {
         worded.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -292,7 +327,7 @@ fn is_program(path: &str, headers: &HeaderMap) -> bool {
 }
 
 /// RFC 9457.
-fn problem(fault: &PortalFault, reader: &Reader) -> Response {
+fn problem(fault: &PortalFault, reader: &Asker) -> Response {
     let mut body = json!({
         "type": format!("urn:bailiwick:problem:{}", fault.kind()),
         "title": fault.title(),
@@ -312,7 +347,7 @@ fn problem(fault: &PortalFault, reader: &Reader) -> Response {
     response
 }
 
-fn page(fault: &PortalFault, reader: &Reader) -> Response {
+fn page(fault: &PortalFault, reader: &Asker) -> Response {
     let request = reader.request.map(|id| id.to_string());
     match fault {
         PortalFault::NobodyHere if reader.navigates => Redirect::to("/sign-in").into_response(),
@@ -352,49 +387,5 @@ fn denied_page(denied: &Denied, request: Option<String>) -> DeniedPage {
         person: denied.person.clone(),
         request: request.unwrap_or_default(),
         half: denied.half,
-    }
-}
-
-impl From<StoreFault> for PortalFault {
-    fn from(fault: StoreFault) -> Self {
-        Self::Unavailable(fault.to_string())
-    }
-}
-
-impl From<IdentityFault> for PortalFault {
-    fn from(fault: IdentityFault) -> Self {
-        match fault {
-            IdentityFault::Denied(Denial::LoginEnded) => Self::NobodyHere,
-            IdentityFault::Denied(Denial::ProviderRefused) => Self::Cancelled,
-            IdentityFault::Denied(denial) => Self::Unproven(denial.to_string(), Recorded::NotYet),
-            IdentityFault::BadRequest(what) => Self::BadRequest(what.into()),
-            IdentityFault::Provider(why) => Self::Provider(why),
-            IdentityFault::Credential(fault) => fault.into(),
-            fault @ IdentityFault::Internal(_) => Self::failure(fault),
-            fault => Self::Unavailable(fault.to_string()),
-        }
-    }
-}
-
-impl From<CredentialFault> for PortalFault {
-    fn from(fault: CredentialFault) -> Self {
-        match fault {
-            CredentialFault::LoginEnded => Self::NobodyHere,
-            CredentialFault::NotPermitted => Self::Unproven(fault.to_string(), Recorded::Already),
-            CredentialFault::BadRequest(what) => Self::BadRequest(what.into()),
-            CredentialFault::Store(_) | CredentialFault::Unrecorded(_) => Self::Unavailable(fault.to_string()),
-            fault => Self::failure(fault),
-        }
-    }
-}
-
-impl Denied {
-    /// What `refusal` of `asked` tells the person.
-    pub fn or_else(refusal: Refusal, told: impl FnOnce(Decision) -> Self) -> PortalFault {
-        match refusal {
-            Refusal::Denied { decision, .. } => PortalFault::Denied(Box::new(told(decision))),
-            Refusal::StepUp { decision, .. } => PortalFault::StepUp(Box::new(decision)),
-            Refusal::Unavailable { why, .. } => PortalFault::Unavailable(why.to_owned()),
-        }
     }
 }

@@ -10,6 +10,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderValue, Method, header};
+use tower_sessions::session::Id;
 
 use super::{Portal, PortalFault};
 
@@ -99,6 +100,14 @@ fn keep_own_cookie(headers: &mut HeaderMap) {
     if let Some(own) = own {
         headers.insert(header::COOKIE, own);
     }
+}
+
+/// The session that came along, if exactly one did.
+pub fn session_shown(headers: &HeaderMap) -> Option<Id> {
+    let mut cookies = session_cookies(headers);
+    let (Some(pair), None) = (cookies.next(), cookies.next()) else { return None };
+    let (_, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
+    value.parse().ok()
 }
 
 /// The cookies with exactly our name; read as bytes, so that nothing beside them can hide one.

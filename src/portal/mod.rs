@@ -8,6 +8,7 @@ mod administration;
 mod api;
 pub mod assets;
 mod audit;
+mod blame;
 mod caller;
 mod command_line;
 mod credentials;

@@ -1,15 +1,27 @@
 //! What the portal refused before any rule was asked goes into the log from here: one place, through which every fault
 //! passes on its way to its words, so that none is forgotten. Refusals that are recorded elsewhere are left out.
+//!
+//! Whoever's session or token came along is named, even where nobody had to look who it is: a page elsewhere that makes a
+//! browser ask is an attack on somebody. INVARIANT: what shows neither costs no look into the database, and a request
+//! that is refused here is no use of a login.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use axum::extract::Request;
 use http::StatusCode;
+use tokio::time::timeout;
+use tower_sessions::{Session, session::Id};
 
-use super::{Portal, PortalFault, error::Recorded, guard::Stranger};
+use super::{
+    Portal, PortalFault,
+    caller::bearer,
+    error::{Reader, Recorded},
+    guard::{Stranger, session_shown},
+};
 use crate::{
     audit::Refused,
     listener::Peer,
@@ -42,6 +54,8 @@ impl Known {
 /// Whose refusal it would be.
 pub(super) struct Asking {
     known: Known,
+    session: Option<Id>,
+    token: Option<String>,
     address: IpAddr,
     request: Option<RequestId>,
 }
@@ -52,16 +66,45 @@ impl Asking {
         let known = Known::default();
         request.extensions_mut().insert(known.clone());
         let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
-        Self { known, address, request: request.extensions().get::<RequestId>().copied() }
+        let (session, token) = (session_shown(request.headers()), bearer(request.headers()).map(str::to_owned));
+        Self { known, session, token, address, request: request.extensions().get::<RequestId>().copied() }
     }
 
     /// Notes the refusal, if nobody has yet.
-    pub(super) fn note(&self, portal: &Portal, path: &str, fault: &PortalFault) {
+    pub(super) async fn note(&self, portal: &Portal, path: &str, fault: &PortalFault) {
         let why = self.known.0.why.get().map_or("nothing was presented", String::as_str);
         let Some((check, why, blame)) = check(path, fault, why) else { return };
-        let caller = self.known.0.caller.get().filter(|_| blame == Blame::Caller);
+        let caller = match blame {
+            Blame::Caller => self.caller(portal).await,
+            Blame::Us => None,
+        };
         let (address, request) = (self.address, self.request);
-        portal.refusals.note(caller, Refused { check, why: &why, target: TARGET, address, request });
+        portal.refusals.note(caller.as_ref(), Refused { check, why: &why, target: TARGET, address, request });
+    }
+
+    /// How much whoever asks may be told.
+    pub(super) fn reader(&self) -> Reader {
+        if self.known.0.caller.get().is_some() { Reader::SignedIn } else { Reader::Stranger }
+    }
+
+    /// Who asks, as far as somebody has looked already; else whose session or token came along.
+    async fn caller(&self, portal: &Portal) -> Option<Caller> {
+        if let Some(caller) = self.known.0.caller.get() {
+            return Some(caller.clone());
+        }
+        if self.known.0.why.get().is_some() {
+            return None;
+        }
+        timeout(PATIENCE, self.look(portal)).await.ok().flatten()
+    }
+
+    async fn look(&self, portal: &Portal) -> Option<Caller> {
+        if let Some(id) = self.session {
+            let session = Session::new(Some(id), Arc::new(portal.sessions.clone()), None);
+            return portal.callers.behind_session(&session, self.address).await.ok();
+        }
+        let token = self.token.as_deref()?;
+        portal.callers.behind_token(token, self.address).await.ok().map(|caller| caller.to_value())
     }
 }
 
@@ -82,7 +125,7 @@ fn check(path: &str, fault: &PortalFault, nobody: &str) -> Option<(&'static str,
         PortalFault::Denied(_) | PortalFault::StepUp(_) | PortalFault::Unproven(_, Recorded::Already) => None,
         PortalFault::Cancelled => None,
         // The reading itself was asked for.
-        PortalFault::Hidden | PortalFault::Archived | PortalFault::Missing(_) => None,
+        PortalFault::Hidden | PortalFault::Archived | PortalFault::Missing(_) | PortalFault::Altered(_) => None,
         PortalFault::Stranger(Stranger::Navigation) => of_theirs("navigation", "another site led here"),
         PortalFault::Stranger(Stranger::Change) => of_theirs("origin", "another site's page may not change anything"),
         PortalFault::Stranger(Stranger::BrowserAtApi) => of_theirs("api", "a browser spoke to the API"),
@@ -100,10 +143,15 @@ fn check(path: &str, fault: &PortalFault, nobody: &str) -> Option<(&'static str,
         PortalFault::TooMany(_) => of_theirs("pace", "too much was asked for from there at once"),
         PortalFault::Slow => of_ours("time", "it took too long"),
         PortalFault::Provider(_) => of_ours("provider", "the sign-in provider does not answer as it should"),
-        PortalFault::Unavailable(_) => of_ours("unavailable", "no decision could be made or recorded"),
+        PortalFault::Unavailable(_) | PortalFault::Astray(_) => {
+            of_ours("unavailable", "no decision could be made or recorded")
+        }
         PortalFault::Failure(_) => of_ours("failure", "it failed on our side"),
     }
 }
+
+/// How long a refusal waits for a name.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the log calls the portal.
 pub(super) const TARGET: &str = "portal";

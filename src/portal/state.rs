@@ -13,7 +13,8 @@ use super::{
     errands::Errands,
     error::Denied,
     pace::Pace,
-    page::{Frame, Link},
+    page::{Alarm, Frame, Link},
+    words,
 };
 use crate::{
     access::{Gate, Permit, Standing},
@@ -22,7 +23,7 @@ use crate::{
     credential::{Credentials, Issuer},
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Sessions},
     model::{Action, AssuranceLevel, Caller, Clock, Entropy, PortalAction, RequestId, Scope},
-    shipping::Shipping,
+    shipping::{Lost, Shipping},
 };
 
 /// What the portal stands on. `app` makes it.
@@ -124,14 +125,16 @@ impl PortalState {
         let banner = (broken && self.would_allow(permit, Action::Portal(PortalAction::ReadPolicy))).then(|| {
             "The newest rules have a mistake and were not taken; the last good ones stay in force.".to_owned()
         });
-        let mut alarms = self.shipping.alarms();
+        let mut alarms: Vec<Alarm> = gap_alarm(&self.shipping.lost()).into_iter().collect();
+        alarms.extend(self.shipping.alarms().into_iter().map(Alarm::from));
         let unreadable = self.log.health().unreadable;
         // It speaks of entries that not everybody who reads the log may read.
         if unreadable > 0 && self.gate.reader(permit).may_see_totals() {
-            alarms.push(format!(
+            let said = format!(
                 "Entries of the audit log that are missing or not what was recorded, of those that readers came upon since \
                  this broker started: {unreadable}. Run bailiwick audit verify"
-            ));
+            );
+            alarms.push(said.into());
         }
         if !alarms.is_empty() && !self.would_allow(permit, Action::Portal(PortalAction::ReadAudit { search: None })) {
             alarms.clear();
@@ -139,6 +142,26 @@ impl PortalState {
         Frame { alarms, ..Frame::inside(&permit.caller().identity.name, links, banner) }
     }
 }
+
+/// What the log could not take, with the entries that tell of it.
+fn gap_alarm(lost: &Lost) -> Option<Alarm> {
+    let entries = words::entries(lost.entries);
+    let (said, href) = match (lost.gaps, lost.last) {
+        (0, _) => return None,
+        (_, None) => (format!("The audit log could not take {entries} just now."), None),
+        (1, Some(last)) => (format!("The audit log could not take {entries} on {}.", words::day(last)), Some(GAPS)),
+        (gaps, Some(last)) => {
+            let last = words::day(last);
+            let said =
+                format!("The audit log could not take {entries} in the last 7 days, {gaps} times, last on {last}.");
+            (said, Some(GAPS))
+        }
+    };
+    Some(Alarm { said, href })
+}
+
+/// Where the entries are that tell of gaps.
+const GAPS: &str = "/audit?what=gap";
 
 const LINKS: [(&str, &str, PortalAction); 4] = [
     ("/", "Home", PortalAction::Home),

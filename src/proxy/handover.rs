@@ -44,15 +44,18 @@ pub(super) fn is_reserved(path: &CanonicalPath) -> bool {
 /// Answers what is ours on an app's host.
 pub(super) async fn reserved(door: &WebDoor, parts: &Parts, arrived: &Arrived) -> Response<ResponseBody> {
     let name = arrived.path.as_str().strip_prefix(OURS).unwrap_or_default();
-    let refuse = |check, status, text: &'static str| {
-        door.note(None, check, text, arrived.address, arrived.request);
+    let refuse = async |check, status, text: &'static str| {
+        let caller = door.behind(&parts.headers, arrived.address).await;
+        door.note(caller.as_deref(), check, text, arrived.address, arrived.request);
         plain(status, text)
     };
     match (name, arrived.method) {
         ("handover", Method::Get) => finish(door, parts, arrived).await,
         ("sign-out", Method::Post) => sign_out(door, parts, arrived.address).await,
-        ("handover" | "sign-out", _) => refuse("method", StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed."),
-        _ => refuse("address", StatusCode::NOT_FOUND, "There is nothing here."),
+        ("handover" | "sign-out", _) => {
+            refuse("method", StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed.").await
+        }
+        _ => refuse("address", StatusCode::NOT_FOUND, "There is nothing here.").await,
     }
 }
 

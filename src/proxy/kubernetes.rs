@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Refusal},
-    audit::{Asker, Refused},
+    audit::{ASTRAY, Asker, Refused},
     config,
     identity::NotPresented,
     listener::{Peer, RequestBody, ResponseBody, Service},
@@ -157,7 +157,8 @@ impl KubernetesDoor {
             Refusal::Unavailable { why, request } => {
                 tracing::warn!(why, %request, "a decision cannot be made");
                 self.note(None, "unavailable", why, address, request);
-                status(Reason::ServiceUnavailable, "bailiwick: no decision can be made just now", Some(request))
+                let text = if self.rooms.log.is_broken() { ASTRAY } else { "no decision can be made just now" };
+                status(Reason::ServiceUnavailable, &format!("bailiwick: {text}"), Some(request))
             }
         }
     }

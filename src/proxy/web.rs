@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Refusal},
-    audit::{Asker, Refused, summary},
+    audit::{ASTRAY, Asker, Refused, summary},
     config::{self, Portal},
     identity::NotPresented,
     listener::{RequestBody, ResponseBody, Service},
@@ -172,9 +172,15 @@ impl WebDoor {
         request: RequestId,
         address: IpAddr,
     ) -> Response<ResponseBody> {
-        let caller = self.caller(headers, address).await.ok();
+        let caller = self.behind(headers, address).await;
         self.note(caller.as_deref(), unfit.check, &unfit.why, address, request);
         problem(unfit.status, &unfit.why, Some(request), None)
+    }
+
+    /// Whose session came with a request that is refused whoever it is: it keeps no login alive.
+    pub(super) async fn behind(&self, headers: &HeaderMap, address: IpAddr) -> Option<Asker> {
+        let cookie = cookies::one(headers, cookies::APP_SESSION)?;
+        self.rooms.callers.behind_app_cookie(cookie, &self.app, address).await.ok()
     }
 
     /// Notes a refusal before the gate.
@@ -231,6 +237,14 @@ impl WebDoor {
                 let location = self.at_portal("step-up", "/", &[]);
                 let detail = "this asks for your passkey again";
                 problem(StatusCode::UNAUTHORIZED, detail, Some(request), Some(&location))
+            }
+            (Refusal::Unavailable { request, .. }, Kind::Navigation) if self.rooms.log.is_broken() => {
+                tracing::warn!(%request, "the audit log is not what was published");
+                plain(StatusCode::SERVICE_UNAVAILABLE, ASTRAY)
+            }
+            (Refusal::Unavailable { request, .. }, Kind::Fetch) if self.rooms.log.is_broken() => {
+                tracing::warn!(%request, "the audit log is not what was published");
+                problem(StatusCode::SERVICE_UNAVAILABLE, ASTRAY, Some(request), None)
             }
             (Refusal::Unavailable { why, request }, Kind::Navigation) => {
                 tracing::warn!(why, %request, "a decision cannot be made");

@@ -9,6 +9,7 @@ mod carrier;
 pub mod collector;
 mod destination;
 mod file;
+mod gaps;
 pub mod ocsf;
 mod post;
 mod ship;
@@ -18,6 +19,7 @@ use std::{io, path::PathBuf};
 
 pub use destination::Reading;
 pub use file::CheckpointFile;
+pub use gaps::Lost;
 pub use ship::{Served, Shipping, ShippingTasks};
 
 use crate::{

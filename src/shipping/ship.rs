@@ -16,15 +16,16 @@ use tokio_util::sync::CancellationToken;
 use url::Position;
 
 use super::{
-    CheckpointFile, Reading, ShippingFault,
+    CheckpointFile, Lost, Reading, ShippingFault,
     carrier::{self, Carrier},
     collector::{Owed, Unshipped},
     destination::Destination,
+    gaps::Gaps,
     post::{Post, client},
     witness::WitnessClient,
 };
 use crate::{
-    audit::{Log, Signed, State, checkpoint::with_signatures, published::Record},
+    audit::{Log, Signed, checkpoint::with_signatures, published::Record},
     config,
     model::Clock,
 };
@@ -40,6 +41,7 @@ struct Inner {
     destinations: Vec<Arc<Destination>>,
     cosigned: Arc<Cosigned>,
     unshipped: Unshipped,
+    gaps: Gaps,
 }
 
 /// The tasks that ship.
@@ -107,15 +109,18 @@ impl Shipping {
             destinations.push(Arc::clone(&destination));
             tasks.spawn(carrier::run(carrier, destination, log.checkpoints(), Arc::clone(clock), stop.clone()));
         }
-        let unshipped = Unshipped::default();
-        let (looking, stopped) = (unshipped.clone().run(pool.clone(), Arc::clone(clock)), stop.clone());
+        let (unshipped, gaps) = (Unshipped::default(), Gaps::default());
+        let for_collectors = unshipped.clone().run(pool.clone(), Arc::clone(clock));
+        let for_gaps = gaps.clone().run(pool.clone(), log.clone(), Arc::clone(clock));
+        let stopped = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
                 () = stopped.cancelled() => {}
-                () = looking => {}
+                () = for_collectors => {}
+                () = for_gaps => {}
             }
         });
-        let inner = Arc::new(Inner { log: log.clone(), destinations, cosigned, unshipped });
+        let inner = Arc::new(Inner { log: log.clone(), destinations, cosigned, unshipped, gaps });
         Ok((Self { inner }, ShippingTasks { tasks, stop }))
     }
 
@@ -138,22 +143,19 @@ impl Shipping {
 
     /// Whether the database, or a witness, knows another history than was published.
     pub fn is_forked(&self) -> bool {
-        matches!(self.inner.log.health().state, State::Broken(_))
-            || self.inner.destinations.iter().any(|destination| destination.reading().is_forked)
+        self.inner.log.is_broken() || self.inner.destinations.iter().any(|destination| destination.reading().is_forked)
     }
 
-    /// What somebody has to look into, in sentences. A database that is another one is not among them: then no page is
-    /// shown.
+    /// What the log could not take in the last seven days: at any broker, as the log tells, and at this one.
+    pub fn lost(&self) -> Lost {
+        self.inner.gaps.all(self.inner.log.health().lost)
+    }
+
+    /// What somebody has to look into about what is shipped, in sentences. A database that is another one is not among
+    /// them: then no page is shown.
     pub fn alarms(&self) -> Vec<String> {
-        let health = self.inner.log.health();
-        let mut alarms = Vec::new();
-        if health.lost > 0 {
-            let lost = health.lost;
-            alarms.push(format!("Entries that the audit log could not take since this broker started: {lost}"));
-        }
-        alarms.extend(self.readings().into_iter().filter_map(|reading| reading.alarm));
-        alarms.extend(self.unshipped().iter().map(Owed::alarm));
-        alarms
+        let late = self.readings().into_iter().filter_map(|reading| reading.alarm);
+        late.chain(self.unshipped().iter().map(Owed::alarm)).collect()
     }
 
     /// Why the broker should not be sent requests.

@@ -13,7 +13,6 @@ use tokio::{
 
 use super::{Cause, Held, Streams, cause};
 use crate::{
-    audit::State,
     model::{LoginId, StreamId},
     store::{StoreFault, feed::Revoked, login::live_among},
 };
@@ -74,7 +73,7 @@ impl Streams {
             return Some(Cause::FeedStale);
         }
         // A database that is away for a moment has not lost anything; a log that was changed behind our back has.
-        let broken = matches!(self.0.watched.log.health().state, State::Broken(_));
+        let broken = self.0.watched.log.is_broken();
         (broken || log_up.elapsed() >= LOG_PATIENCE).then_some(Cause::LogDead)
     }
 

@@ -1,7 +1,7 @@
 //! The census of refusals: an outsider tries every way in that is not one, against a whole broker, and the log tells of
 //! each. Then the same for somebody who is known, whose refusals have an entry each with their name.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bailiwick::{
@@ -10,7 +10,7 @@ use bailiwick::{
     config::Settings,
     model::{SystemClock, SystemEntropy},
 };
-use http::{Method, header};
+use http::{Method, Request, header};
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -209,6 +209,30 @@ async fn whoever_is_known_has_an_entry_for_each_refusal() {
     assert_eq!(portal.post("/command-line", &whole, "request=x&answer=yes").await.status, 400);
     let wrong = from_own_page(Method::POST, "/passkey/finish", &half).header(header::CONTENT_TYPE, "application/json");
     assert_eq!(portal.send(wrong, Body::from("{}")).await.status, 422);
+    // A page elsewhere makes their browser ask, and what comes is theirs all the same.
+    let asked = |method: Method, path: &str| Request::builder().method(method).uri(path).header(header::COOKIE, &whole);
+    let evil = asked(Method::POST, "/audit/searches").header(header::ORIGIN, "http://evil.example");
+    let led = asked(Method::GET, "/audit").header("sec-fetch-site", "cross-site");
+    let unknown = Method::from_bytes(b"PROPFIND").unwrap();
+    for (request, status) in [
+        (asked(Method::POST, "/sessions/x/end"), 403),
+        (evil, 403),
+        (led, 403),
+        (asked(Method::GET, "/nosuch"), 404),
+        (from_own_page(Method::PUT, "/sign-in", &whole), 405),
+        (from_own_page(unknown, "/", &whole), 405),
+    ] {
+        assert_eq!(portal.send(request, Body::empty()).await.status, status);
+    }
+    // Nothing of it is a use, and a cookie that is nobody's names nobody.
+    let seen = async || sqlx::query_as("select max(active_at) from login").fetch_one(&db.pool).await.unwrap();
+    let before: (time::OffsetDateTime,) = seen().await;
+    portal.time.advance(Duration::from_secs(300));
+    assert_eq!(portal.send(asked(Method::GET, "/nosuch"), Body::empty()).await.status, 404);
+    let made_up =
+        Request::builder().uri("/nosuch").header(header::COOKIE, format!("__Host-bailiwick={}", "A".repeat(22)));
+    assert_eq!(portal.send(made_up, Body::empty()).await.status, 404);
+    assert_eq!(seen().await, before);
     let known = async || {
         let refused = entries(&db.pool).await.into_iter().filter_map(|entry| match (entry.caller, entry.event) {
             (Some(caller), Event::Refused { check, target, .. }) => {
@@ -218,9 +242,19 @@ async fn whoever_is_known_has_an_entry_for_each_refusal() {
             _ => None,
         });
         let refused: Vec<_> = refused.collect();
-        (refused.len() == 6).then_some(refused)
+        (refused.len() >= 14).then_some(refused)
     };
-    let expected = ["hal passkey", "hal passkey", "hal passkey", "ada command-line", "ada request", "hal request"];
+    let mut expected = vec!["hal passkey", "hal passkey", "hal passkey", "hal request"];
+    expected.extend(["ada command-line", "ada request", "hal request"]);
+    expected.extend([
+        "ada origin",
+        "ada origin",
+        "ada navigation",
+        "ada address",
+        "ada method",
+        "ada method",
+        "ada address",
+    ]);
     assert_eq!(eventually(known).await, expected);
 }
 

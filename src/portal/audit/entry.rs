@@ -53,7 +53,7 @@ pub async fn entry(
         Some(entry) => explain::why(&mut db, entry, texts).await?,
         None => None,
     };
-    let proven = proven::prove(&mut db, &portal.log.keys(), shown.index, &shown.leaf).await?;
+    let proven = proven::prove(&mut db, &portal.log, shown.index, &shown.leaf).await?;
     let kin = kin(&mut db, (&reader, &portal.log), &shown).await?;
     let (earlier, later) = reading::neighbours(&mut db, &reader, shown.index).await?;
     let links = Links::default();
@@ -87,7 +87,11 @@ pub async fn proof(
 ) -> Result<Response, PortalFault> {
     let Opened { permit, shown, .. } = open(&portal, &caller, visit.request, (&session, &leaf), read).await?;
     let mut db = portal.pool.acquire().await.map_err(StoreFault::from)?;
-    let proven = proven::prove(&mut db, &portal.log.keys(), shown.index, &shown.leaf).await?;
+    let proven = proven::prove(&mut db, &portal.log, shown.index, &shown.leaf).await?;
+    if proven.is_contradicted() {
+        permit.spend().2.answered(500);
+        return Err(PortalFault::Altered(proven.contradiction()));
+    }
     let Some(file) = proven.file() else {
         permit.spend().2.answered(404);
         return Err(PortalFault::NotFound);

@@ -13,14 +13,16 @@ use tower_sessions::Session;
 use super::{
     entry::{kin, open},
     explain::Texts,
+    proven::prove,
     reading::Shown,
 };
 use crate::{
     access::Permit,
     audit::{
-        Draft, Event,
+        Draft, Event, Log,
         bundle::{self, BundleFault, Selection},
         checkpoint::Verifier,
+        search::{Losses, Lost},
     },
     model::{Action, PortalAction},
     portal::{
@@ -53,7 +55,11 @@ pub async fn evidence(
     };
     let file = match written(&mut db, &opened.shown, &kin.entries, texts).await {
         Ok(file) => file,
-        Err(fault) => return Err(refused(opened.permit, fault)),
+        Err(fault) => {
+            let fault = look_into(&mut db, &portal.log, (&opened.shown, &kin.entries), fault).await;
+            opened.permit.spend().2.answered(fault.status().as_u16());
+            return Err(fault);
+        }
     };
     drop(db);
     let event = Event::Exported {
@@ -104,17 +110,37 @@ async fn written(
     Ok(File { bytes, entries: written.entries, sha256: written.sha256 })
 }
 
-fn refused(permit: Permit, fault: BundleFault) -> PortalFault {
-    let (status, fault) = match fault {
+/// What there is to say of a file that could not be written. Where the log is at fault, that is an alarm, and the entries
+/// are named that do not hold.
+async fn look_into(
+    db: &mut PgConnection,
+    log: &Log,
+    (shown, kin): (&Shown, &[Shown]),
+    fault: BundleFault,
+) -> PortalFault {
+    let what = match fault {
         BundleFault::Beyond(_) => {
-            (400, PortalFault::BadRequest("No signed checkpoint covers this entry yet. Try again in a second.".into()))
+            return PortalFault::BadRequest(
+                "No signed checkpoint covers this entry yet. Try again in a second.".into(),
+            );
         }
-        BundleFault::Archived(_) => (410, PortalFault::Archived),
-        BundleFault::Missing(index) => (500, PortalFault::Missing(index)),
-        fault => (503, PortalFault::Unavailable(fault.to_string())),
+        BundleFault::Archived(_) => return PortalFault::Archived,
+        BundleFault::Missing(index) => {
+            log.came_upon(&Losses { missing: Lost::one(index), ..Losses::default() });
+            return PortalFault::Missing(index);
+        }
+        BundleFault::Unsound(what) => what,
+        fault => return PortalFault::Unavailable(fault.to_string()),
     };
-    permit.spend().2.answered(status);
-    fault
+    for one in [shown].into_iter().chain(kin) {
+        match prove(&mut *db, log, one.index, &one.leaf).await {
+            Ok(proven) if proven.is_contradicted() => return PortalFault::Altered(proven.contradiction()),
+            Ok(_) => {}
+            Err(fault) => return fault,
+        }
+    }
+    log.cannot_prove(&what);
+    PortalFault::Altered(format!("{what}. Run bailiwick audit verify"))
 }
 
 /// Whether the holder of `permit` might take entries away.

@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     audit::{
+        Log,
         checkpoint::Verifier,
         proof::{self, ProofFault},
+        search::{Losses, Lost},
         tree::{Hash, includes, leaf_hash},
     },
     model::Timestamp,
@@ -31,14 +33,19 @@ pub struct Proven {
     signed_by: Option<String>,
 }
 
-/// Looks for the proof of the leaf at `index`, under one of the log's own `keys`: what the database calls one counts for nothing.
-pub async fn prove(
-    db: &mut PgConnection,
-    keys: &[(Uuid, Verifier)],
-    index: u64,
-    leaf: &[u8],
-) -> Result<Proven, PortalFault> {
-    let leaf = leaf_hash(leaf);
+/// Looks for the proof of the leaf at `index`, under one of the log's own keys: what the database calls one counts for
+/// nothing. That it does not hold is an alarm.
+pub async fn prove(db: &mut PgConnection, log: &Log, index: u64, leaf: &[u8]) -> Result<Proven, PortalFault> {
+    let proven = look(db, &log.keys(), index, leaf_hash(leaf)).await?;
+    if proven.is_contradicted() {
+        log.came_upon(&Losses { damaged: Lost::one(index), ..Losses::default() });
+    } else if proven.checkpoint.is_some() && proven.signed_by.is_none() {
+        log.cannot_prove("a stored checkpoint is not what this log signed: run bailiwick audit verify");
+    }
+    Ok(proven)
+}
+
+async fn look(db: &mut PgConnection, keys: &[(Uuid, Verifier)], index: u64, leaf: Hash) -> Result<Proven, PortalFault> {
     let rows: Vec<Uuid> = keys.iter().map(|(row, _)| *row).collect();
     let checkpoint = checkpoint::covering(&mut *db, index, &rows).await?;
     let Some(sealed) = &checkpoint else {
@@ -57,11 +64,24 @@ pub async fn prove(
 }
 
 impl Proven {
+    /// Whether a checkpoint covers the entry, and the bytes do not lead to its root.
+    pub fn is_contradicted(&self) -> bool {
+        self.checkpoint.is_some() && !self.holds()
+    }
+
     /// Whether the hashes lead from the bytes to the root that the checkpoint states.
     pub fn holds(&self) -> bool {
         let (Some(sealed), Some(path)) = (&self.checkpoint, &self.path) else { return false };
         let Ok(root) = sealed.root.as_slice().try_into() else { return false };
         includes(&root, sealed.size, self.index, self.leaf, path)
+    }
+
+    /// What does not hold when it is contradicted.
+    pub fn contradiction(&self) -> String {
+        format!(
+            "the bytes of entry {} do not lead to the root of the checkpoint that covers them. Run bailiwick audit verify",
+            self.index
+        )
     }
 
     /// In words.

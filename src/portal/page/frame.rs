@@ -16,9 +16,24 @@ pub struct Frame {
     /// The bar's links.
     pub links: Vec<Link>,
     /// What somebody has to look into about the log, for those who may read it.
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Alarm>,
     /// What is wrong with the rules, for those who may know.
     pub banner: Option<String>,
+}
+
+/// What somebody has to look into.
+#[derive(Clone, Debug)]
+pub struct Alarm {
+    /// In a sentence.
+    pub said: String,
+    /// Where the entries of the log are that tell of it.
+    pub href: Option<&'static str>,
+}
+
+impl From<String> for Alarm {
+    fn from(said: String) -> Self {
+        Self { said, href: None }
+    }
 }
 
 /// A link in the bar.

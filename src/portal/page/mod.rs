@@ -25,7 +25,7 @@ pub use door::{
     CommandLinePage, EnrolPage, OnwardPage, PasskeyPage, ProviderButton, SignInPage, SignedOutPage, StepUpPage,
 };
 pub use entry::{EntryPage, Fact, ProofWords, RuleWords, WhyWords};
-pub use frame::{Frame, Link};
+pub use frame::{Alarm, Frame, Link};
 pub use home::{AppTile, ClusterTile, CredentialRow, HomePage, LoginRow, PasskeyRow};
 
 /// A page as a response. A template that cannot be rendered is a failure of ours and shows nothing of itself.

@@ -31,7 +31,8 @@ use crate::{
 /// Everybody has a page, and Grace may read the log.
 const RULES: &str = r#"
 @id("home") permit (principal, action == Action::"home", resource);
-@id("log") permit (principal == User::"corp/grace", action in [Action::"readAudit", Action::"readTotals"], resource);
+@id("log") permit (principal == User::"corp/grace", action in [Action::"readAudit", Action::"readTotals", Action::"exportAudit"], resource);
+@id("entries") permit (principal == User::"corp/grace", action == Action::"readEntry", resource);
 @id("some") permit (principal == User::"corp/edsger", action == Action::"readAudit", resource);
 "#;
 
@@ -63,13 +64,27 @@ async fn a_gap_is_in_log_and_metrics_and_on_the_pages_of_those_who_may_read_the_
     })
     .await;
 
-    let said = format!("Entries that the audit log could not take since this broker started: {lost}");
-    assert!(broker.alarms(&broker.reader).await.contains(&said));
-    assert!(broker.alarms(&broker.other).await.is_empty());
     assert_eq!((broker.metric("log_gaps").await, broker.metric("log_lost_entries_total").await), (1, lost));
+    assert!(broker.alarms(&broker.reader).await[0].starts_with(&taken(lost)));
+    assert!(broker.alarms(&broker.other).await.is_empty());
     let told = broker.logged();
     assert!(told.contains("the audit log has a gap") && told.contains(&format!("lost={lost}")), "{told}");
+
+    // It is the log's: another broker, that has lost nothing, says the same.
+    let broker = broker.again().await;
+    eventually(async || (broker.metric("log_gaps").await == 1).then_some(())).await;
+    assert_eq!(broker.metric("log_lost_entries_total").await, 0);
+    let said = broker.alarms(&broker.reader).await;
+    let [said] = said.as_slice() else { panic!("{said:?}") };
+    assert!(said.starts_with(&format!("{} on ", taken(lost))) && said.contains("href=\"/audit?what=gap\""), "{said}");
+    assert!(broker.alarms(&broker.other).await.is_empty());
+    let listed = broker.page_at("/audit?what=gap", &broker.reader).await;
+    assert!(status(&listed) == 200 && listed.contains(">gap</span>"), "{listed}");
     broker.running.stop().await;
+}
+
+fn taken(lost: u64) -> String {
+    format!("The audit log could not take {lost} {}", if lost == 1 { "entry" } else { "entries" })
 }
 
 #[tokio::test]
@@ -96,6 +111,32 @@ async fn an_entry_that_a_reader_finds_missing_is_an_alarm_for_those_who_may_know
     }
     assert!(broker.logged().contains("the audit log cannot be read whole"));
     broker.running.stop().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_a_page_finds_altered_is_an_alarm_and_its_evidence_says_what_does_not_hold() {
+    for way in ["", "/proof", "/evidence"] {
+        let (db, folder) = (database().await, tempfile::tempdir().unwrap());
+        prepare(&db, folder.path(), "");
+        let broker = Broker::start(db, folder).await;
+        let page = || broker.page_at("/audit/entries/0", &broker.reader);
+        eventually(async || page().await.contains(">proven</span>").then_some(())).await;
+        assert_eq!(broker.metric("log_unreadable").await, 0);
+        let forged = "convert_to(replace(convert_from(leaf, 'utf8'), '\"rules\":', '\"rules\":1'), 'utf8')";
+        tamper(&broker.db, &format!("update entry set leaf = {forged} where leaf_index = 0")).await;
+
+        let answer = broker.page_at(&format!("/audit/entries/0{way}"), &broker.reader).await;
+        assert!(!answer.contains("ry again") && answer.contains("omebody has been at the database"), "{answer}");
+        assert!(answer.contains("not lead to the root of the checkpoint"), "{answer}");
+        assert_eq!(status(&answer), if way.is_empty() { 200 } else { 500 }, "{answer}");
+        assert_eq!(answer.contains("role=\"alert\""), way.is_empty(), "{answer}");
+        assert_eq!(broker.metric("log_unreadable").await, 1, "{way}");
+        let said = broker.alarms(&broker.reader).await;
+        assert!(said.iter().any(|said| said.contains("not what was recorded")), "{said:?}");
+        assert!(broker.alarms(&broker.other).await.is_empty());
+        assert!(broker.logged().contains("entry 0 is not what was recorded"), "{}", broker.logged());
+        broker.running.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -132,14 +173,17 @@ async fn a_database_that_was_set_back_is_in_log_and_metrics_and_nobody_is_shown_
     set_back(&broker.db, 2).await;
     eventually(async || (broker.metric("log_fork").await == 1).then_some(())).await;
     assert_eq!(broker.metric("log_up").await, 0);
-    assert_eq!(status(&broker.of_machines("/readyz").await), 503);
+    let ready = broker.of_machines("/readyz").await;
+    assert!(status(&ready) == 503 && ready.contains("went back") && ready.contains("audit accept-fork"), "{ready}");
+    let said = "The audit log does not continue what was published, so nothing is let through";
     for who in [&broker.reader, &broker.other] {
         let page = broker.page(who).await;
         assert_eq!(status(&page), 503, "{page}");
-        assert!(!page.contains("role=\"alert\"") && !page.contains("went back"), "{page}");
+        assert!(page.contains(said) && page.contains("bailiwick audit accept-fork"), "{page}");
+        assert!(!page.contains("ry again") && !page.contains("went back"), "{page}");
     }
     let told = broker.logged();
-    assert!(told.contains("the audit log is not what it was"), "{told}");
+    assert!(told.contains("the audit log is not what it was") && told.contains("audit accept-fork"), "{told}");
 }
 
 /// A broker that runs, and two people who are signed in.
@@ -165,6 +209,13 @@ impl Broker {
         let running = app::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await.unwrap();
         let (reader, other) = (signed_in(&db, "grace").await, signed_in(&db, "ada").await);
         Self { db, folder, running, reader, other, _logging: logging }
+    }
+
+    /// Stops, and starts another over the same.
+    async fn again(self) -> Self {
+        let Self { db, folder, running, _logging, .. } = self;
+        running.stop().await;
+        Self::start(db, folder).await
     }
 
     /// Somebody's own page, head and all.

@@ -66,7 +66,7 @@ async fn the_same_rules_hold_on_http_2() {
         (request("http://wiki.test/a/../admin"), 400),
         (request("http://wiki.test/a%2fadmin"), 400),
         (method("TRACE", "http://wiki.test/"), 405),
-        (method("FOO", "http://wiki.test/"), 501),
+        (method("FOO", "http://wiki.test/"), 405),
     ] {
         let asked = format!("{} {}", request.method(), request.uri());
         let answer = ask(&mut sender, request).await.unwrap();

@@ -12,6 +12,7 @@ use super::{
     doors::{COOKIE, ORIGIN, Wiki},
     wire::{OK, Recorder, answers, exchange, read_until, reply, status},
 };
+use crate::support::{audit::entries, eventually};
 
 pub const ALL: &str = r#"@id("all") permit (principal, action, resource in App::"wiki");"#;
 const READ: &str = r#"
@@ -233,6 +234,28 @@ async fn only_the_apps_own_pages_change_anything() {
         assert_eq!(status(&wiki.ask("POST /post", fields, "x").await), expected, "{fields}");
     }
     assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_whoever_asks_has_an_entry_with_whoever_did() {
+    let (wiki, upstream) = wiki().await;
+    for (line, expected) in
+        [("PROPFIND /", 405), ("PROPFIND /", 405), ("GET /.bailiwick/x", 404), ("GET /%2e%2e/", 400)]
+    {
+        let own = "Origin: http://wiki.test\r\n";
+        assert_eq!(status(&wiki.ask(line, own, "").await), expected, "{line}");
+    }
+    let refused = eventually(async || {
+        let all = entries(&wiki.court.db.pool).await.into_iter().filter_map(|entry| match entry.event {
+            Event::Refused { check, target, .. } => Some((entry.caller?.identity.subject.clone(), check, target)),
+            _ => None,
+        });
+        Some(all.collect::<Vec<_>>()).filter(|all| all.len() == 4)
+    })
+    .await;
+    let of = |check: &str| ("alice".to_owned(), check.to_owned(), "wiki".to_owned());
+    assert_eq!(refused, ["method", "method", "address", "path"].map(of));
+    assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test]

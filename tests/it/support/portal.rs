@@ -17,7 +17,7 @@ use bailiwick::{
     credential::{Authority, Credentials, Issuer, Wrapping, keys},
     identity::{Callers, CommandLines, Handovers, Logins, Passkeys, Provider, Sessions, session::LOGIN},
     listener::Peer,
-    model::{BrokerId, Caller, Clock, Entropy, LoginId, SystemEntropy},
+    model::{BrokerId, Caller, Clock, Entropy, FrozenClock, LoginId, SystemEntropy},
     outbound::{Outbound, Plain, Route},
     portal::{PortalState, errands::Errands, pace::Pace, router},
     shipping::{Shipping, ShippingTasks},
@@ -41,6 +41,8 @@ pub struct TestPortal {
     pub state: Arc<PortalState>,
     /// The log that it records into.
     pub log: Log,
+    /// Its time.
+    pub time: Arc<FrozenClock>,
     /// What ships its checkpoints.
     _shipping: ShippingTasks,
     router: Router,
@@ -77,7 +79,8 @@ impl TestPortal {
         let nowhere = bailiwick::config::Shipping::default();
         let pool = db.pool.clone();
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let time: Arc<dyn Clock> = rows::clock();
+        let frozen = rows::clock();
+        let time: Arc<dyn Clock> = Arc::<FrozenClock>::clone(&frozen);
         let both = || (Arc::clone(&time), Arc::clone(&entropy));
 
         let wrapping = Wrapping::new(settings.keys.wrapping_key_file.clone());
@@ -133,7 +136,16 @@ impl TestPortal {
         });
         let watching = vec![rules, polling];
         let router = router(Arc::clone(&state));
-        Self { state, log: kept, _shipping: shipped, router, watching, _recording: recording, _folder: folder }
+        Self {
+            state,
+            log: kept,
+            time: frozen,
+            _shipping: shipped,
+            router,
+            watching,
+            _recording: recording,
+            _folder: folder,
+        }
     }
 
     /// Sends a request, as the listener would hand it over.
