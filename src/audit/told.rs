@@ -9,6 +9,7 @@ use time::macros::format_description;
 use super::{
     Entry, Event,
     columns::Columns,
+    refusals::network_words,
     search::{closed_by, sign_in_step, verdict},
 };
 use crate::{
@@ -115,7 +116,9 @@ fn why(event: &Event) -> String {
         Event::NotForwarded { why } => why.clone(),
         Event::UnknownOutcome { of } => format!("broker {of} died"),
         Event::Refused { check, why, address, .. } => format!("{check}: {why}, from {address}"),
-        Event::Refusals { check, why, network, count, .. } => format!("{check}: {why} ({count} from {network})"),
+        Event::Refusals { check, why, network, count, .. } => {
+            format!("{check}: {why} ({count} from {})", network_words(network))
+        }
         Event::Gap { lost, why, .. } => format!("{lost} entries lost: {why}"),
         Event::SignIn { step, provider, fault, address } => {
             let at = provider.as_ref().map(|provider| format!(" at {provider}")).unwrap_or_default();

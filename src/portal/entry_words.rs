@@ -7,7 +7,10 @@ use super::{
     words,
 };
 use crate::{
-    audit::entry::{Entry, Event, SignInStep, summary},
+    audit::{
+        entry::{Entry, Event, SignInStep, summary},
+        refusals::network_words,
+    },
     model::{Action, Attributes, Caller, Identity, RequestId, Scope, Verdict},
 };
 
@@ -164,6 +167,7 @@ fn asked(event: &Event) -> String {
         Event::UnknownOutcome { .. } => "its broker died; what became of it is not known".to_owned(),
         Event::Refused { why, target, .. } => format!("{target}: {why}"),
         Event::Refusals { why, target, count, network, .. } => {
+            let network = network_words(network);
             format!("{target}: {}, from {network}: {why}", words::plural(*count, "refusal"))
         }
         Event::Gap { lost, why, .. } => format!("{} lost: {why}", words::entries(*lost)),

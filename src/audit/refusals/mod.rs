@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-pub use tally::network;
 use tally::{Key, Tally};
+pub use tally::{network, network_words};
 use tokio::time::sleep;
 
 use super::{Asker, Draft, Event, Log, columns::printable};

@@ -120,6 +120,11 @@ const MOST_WITHOUT_NETWORK: usize = 64;
 
 const OTHER: &str = "other";
 
+/// What the log calls a network, in words.
+pub fn network_words(network: &str) -> &str {
+    if network == OTHER { "other networks" } else { network }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

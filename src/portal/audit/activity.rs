@@ -59,7 +59,7 @@ pub fn chart(activity: &Activity, counted: Counted, links: &Links) -> Option<Cha
     let (from, until) = (words::second(first.from), words::second(last.until));
     let [allowed, denied, other] = &totals;
     Some(Chart {
-        summary: format!("From {from} to {until}: {allowed} allowed, {denied} denied, {other} other."),
+        summary: format!("From {from} to {until} UTC: {allowed} allowed, {denied} denied, {other} other."),
         bars: buckets.iter().enumerate().map(bar).collect(),
         most: number(most),
         ticks: ticks.into_iter().flatten().map(|at| words::tick(at, length)).collect(),

@@ -78,6 +78,7 @@ pub async fn page(
     let now = portal.clock.now();
     let links = asked.links();
     let sealed = checkpoint::newest(&mut *db).await?;
+    let requests = requests(&mut db, (&reader, &portal.log), &view.reading.entries).await?;
     let may_export = asked.search.is_ok() && might_export(&portal, &permit);
     let page = AuditPage {
         frame: portal.frame(&permit, here),
@@ -100,7 +101,7 @@ pub async fn page(
         manifests: if may_export { manifest::newest(&mut db, caller.person, now).await? } else { Vec::new() },
         exports: if may_export { exports(&links) } else { Vec::new() },
         filter: asked.form(),
-        days: days(&view.reading.entries, &links),
+        days: days(&view.reading.entries, &requests, &links),
     };
     let status = if asked.search.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     Ok(told(permit, show(status, &page)))
@@ -132,14 +133,38 @@ impl View {
     }
 }
 
+/// What the requests were of which these entries tell more, from their decisions: those that this person may read. Where
+/// a broker died, that is known later than it was decided, so a few decisions are looked for further back.
+async fn requests(
+    db: &mut PgConnection,
+    readers: (&Reader, &Log),
+    entries: &[Shown],
+) -> Result<HashMap<RequestId, String>, StoreFault> {
+    let of = |shown: &Shown| entry_words::request_of(shown.entry.as_ref()?);
+    let mut asked: HashMap<RequestId, String> = entries.iter().filter_map(of).collect();
+    let unknown = entries.iter().filter_map(|shown| shown.entry.as_ref());
+    let unknown = unknown.filter(|entry| matches!(entry.event, Event::UnknownOutcome { .. }));
+    let elsewhere = unknown.filter_map(|entry| entry.request).filter(|request| !asked.contains_key(request));
+    for request in elsewhere.take(MOST_ELSEWHERE).collect::<Vec<_>>() {
+        let search = Search { request: Some(request), ..Search::default() };
+        let found = reading::newest(&mut *db, readers, &search, None, AMONG).await?;
+        asked.extend(found.entries.iter().filter_map(of));
+    }
+    Ok(asked)
+}
+
+/// How many decisions are looked for further back for one page, and among how many entries of their request.
+const MOST_ELSEWHERE: usize = 10;
+const AMONG: usize = 10;
+
 /// The entries as lines, by day.
-fn days(entries: &[Shown], links: &Links) -> Vec<DayWords> {
+fn days(entries: &[Shown], asked: &HashMap<RequestId, String>, links: &Links) -> Vec<DayWords> {
     let mut days: Vec<DayWords> = Vec::new();
-    // Only of decisions that are shown here too: others may not be this person's to read.
-    let asked: HashMap<RequestId, String> =
-        entries.iter().filter_map(|shown| entry_words::request_of(shown.entry.as_ref()?)).collect();
     for shown in entries {
-        let day = shown.entry.as_ref().map_or("Unknown day".to_owned(), |entry| words::weekday(entry.recorded_at));
+        let day = shown
+            .entry
+            .as_ref()
+            .map_or("Unknown day".to_owned(), |entry| format!("{}, UTC", words::weekday(entry.recorded_at)));
         let mut line = line(shown, links);
         let of = shown.entry.as_ref().filter(|entry| !matches!(entry.event, Event::Decision { .. }));
         line.of = of.and_then(|entry| asked.get(&entry.request?).cloned());
