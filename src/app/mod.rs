@@ -279,6 +279,7 @@ impl Parts {
             refusals: self.refusals.clone(),
             log: log.clone(),
             pace: Pace::of_sign_ins(),
+            answer_pace: Pace::of_sign_ins(),
             tile_pace: Pace::of_tiles(),
             callers: self.callers.clone(),
             logins: Logins::new(

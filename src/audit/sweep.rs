@@ -118,7 +118,7 @@ impl Watch {
 }
 
 /// Why a stream closed whose broker did not live to say so.
-const GONE: &str = "its broker is gone";
+const GONE: &str = "its broker says nothing any more";
 
 /// How many entries one transaction closes.
 const AT_ONCE: u32 = 500;

@@ -251,7 +251,7 @@ fn timed_out() -> Astray {
     Astray::Store(StoreFault::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
-/// An idle log is looked at so often.
+/// The log is looked at so often, however much is written.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest that one try may take.

@@ -48,9 +48,9 @@ impl Credential {
                 };
                 let (home, login) = held(portal.as_deref())?;
                 Api::of(&login)?.revoke_credential(id).await?;
+                changed(format_args!("the credential {id} is revoked"));
                 // It may be one that is kept for kubectl here, which then asks for another.
                 home.forget_credentials(&login.portal)?;
-                changed(format_args!("the credential {id} is revoked"));
                 say(format_args!("Revoked {id}."));
             }
         }

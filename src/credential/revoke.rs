@@ -31,7 +31,7 @@ impl Credentials {
         Self { pool, log, clock }
     }
 
-    /// Those of these logins that count, the newest first. At most five thousand.
+    /// Those of these logins that count, the newest first. At most two hundred of each.
     pub async fn live_of(&self, logins: &[LoginId]) -> Result<Vec<HeldCredential>, CredentialFault> {
         Ok(credential::live_of(&self.pool, logins, self.clock.now()).await?)
     }

@@ -78,6 +78,8 @@ pub async fn callback(
     let ceremony: Option<CeremonyId> = session.remove(CEREMONY).await.map_err(PortalFault::failure)?;
     let ceremony =
         ceremony.ok_or(PortalFault::BadRequest("No sign-in has begun in this browser. Please begin again.".into()))?;
+    // Each answer is an entry, whatever it proves.
+    portal.answer_pace.take(visit.address, portal.clock.now()).map_err(PortalFault::TooMany)?;
     let half = portal.logins.finish(ceremony, &answer, &visit).await.map_err(PortalFault::recorded)?;
     let before: Option<LoginId> = session.get(LOGIN).await.map_err(PortalFault::failure)?;
     if let Some(before) = before {

@@ -40,6 +40,8 @@ pub struct PortalState {
     pub log: Log,
     /// How fast strangers may begin to sign in.
     pub pace: Pace,
+    /// How fast they may come back from the provider.
+    pub answer_pace: Pace,
     /// How fast strangers may read the log's tiles and checkpoints.
     pub tile_pace: Pace,
     /// Who is it?

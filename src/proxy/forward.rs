@@ -104,6 +104,9 @@ pub(super) async fn forward(
     }
     let (body, leash) = Upload::new(came.body, owed.meter(), upstream.patience);
     place.hold(leash);
+    if line.long_running || line.upgrade != Upgrade::None {
+        place.expect_stream();
+    }
     let Some(request) = build(upstream, &line, &ours, came.headers, body) else {
         owed.not_forwarded("it could not be written as it was permitted");
         return Err(Failed::Internal);

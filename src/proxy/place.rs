@@ -1,4 +1,4 @@
-//! A response's place among the open streams. What is known to be a stream takes it at once, on record; anything else takes it when
+//! A response's place among the open streams. What is known to be a stream takes it on record before a byte passes; anything else takes it when
 //! it has been open for a while, so that short requests leave no trace there. Nothing is missed in between: whoever
 //! enters is checked against what has ended meanwhile. The patience with an upstream that does not answer, or does not take
 //! the rest of a request, is kept here too, with the same alarm.
@@ -36,12 +36,13 @@ pub(super) struct Place {
     alarm: Option<Alarm>,
     patience: Option<Patience>,
     held: Option<Held>,
+    is_to_stream: bool,
     leash: Option<Leash>,
 }
 
 struct Held {
     closed: Pin<Box<dyn Future<Output = Cause> + Send>>,
-    _guard: StreamGuard,
+    guard: StreamGuard,
 }
 
 /// For how long the upstream may say nothing after the last piece of the request.
@@ -62,25 +63,44 @@ impl Place {
             alarm: None,
             patience: None,
             held: None,
+            is_to_stream: false,
             leash: None,
+        }
+    }
+
+    /// The answer, if it is what was asked for, will be a stream: the log is to have that on disk before a byte of it passes, so
+    /// nothing is noted of it before.
+    pub(super) fn expect_stream(&mut self) {
+        self.is_to_stream = true;
+    }
+
+    /// The answer is another one.
+    pub(super) fn expect_no_stream(&mut self) {
+        self.is_to_stream = false;
+        if let Some(held) = &self.held {
+            held.guard.begin();
         }
     }
 
     /// Takes its place now.
     pub(super) fn take(&mut self) {
-        if self.held.is_none() {
-            let guard = self.streams.enter(Arc::clone(&self.standing), self.request);
-            self.held = Some(Held { closed: Box::pin(guard.closed()), _guard: guard });
-        }
+        self.taken();
     }
 
     /// Takes its place now, and returns once the log has that on disk: for what is known to be a stream before it passes a byte.
     pub(super) async fn take_on_record(&mut self) -> Result<(), Unrecorded> {
-        if self.held.is_none() {
-            let guard = self.streams.enter_on_record(Arc::clone(&self.standing), self.request).await?;
-            self.held = Some(Held { closed: Box::pin(guard.closed()), _guard: guard });
-        }
-        Ok(())
+        self.taken().guard.begin_on_record().await
+    }
+
+    fn taken(&mut self) -> &mut Held {
+        self.held.get_or_insert_with(|| {
+            let standing = Arc::clone(&self.standing);
+            let guard = match self.is_to_stream {
+                true => self.streams.await_stream(standing, self.request),
+                false => self.streams.enter(standing, self.request),
+            };
+            Held { closed: Box::pin(guard.closed()), guard }
+        })
     }
 
     /// Has the request's body end with it.

@@ -86,6 +86,7 @@ pub(super) async fn open(
         }
     };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        place.expect_no_stream();
         return relay(upstream, response, Source::Elsewhere, owed, place);
     }
     owed.meter().status(StatusCode::SWITCHING_PROTOCOLS.as_u16());

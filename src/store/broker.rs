@@ -28,7 +28,7 @@ pub async fn insert(db: impl PgExecutor<'_>, id: BrokerId, open_from: u64, now: 
     expect_rows("a broker starts", 1, done.rows_affected())
 }
 
-/// Says that a broker still runs, and that none of the decisions that it has open lies before `open_from`. One that was
+/// Says that a broker still runs, and that nothing that it has open lies before `open_from`. One that was
 /// swept by mistake, because it was paused, is to be swept again once it is silent.
 pub async fn beat(db: impl PgExecutor<'_>, id: BrokerId, open_from: u64, now: Timestamp) -> Result<(), StoreFault> {
     let done = sqlx::query("update broker set seen_at = $2, open_from = $3, swept_at = null where id = $1")

@@ -115,7 +115,7 @@ pub async fn token(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<Creden
     row.map(read).transpose()
 }
 
-/// The credentials of these logins that are neither revoked nor over, the newest first; at most five thousand.
+/// The credentials of these logins that are neither revoked nor over, of each the newest, at most two hundred.
 pub async fn live_of(
     db: impl PgExecutor<'_>,
     logins: &[LoginId],
@@ -124,10 +124,15 @@ pub async fn live_of(
     let logins: Vec<Uuid> = logins.iter().map(|login| login.uuid()).collect();
     let rows = sqlx::query(
         "select c.id, c.login, c.kind, c.scope, c.issued_at, c.not_after, p.provider, p.issuer, p.subject, p.name
-         from credential c join person p on p.id = c.person
-         where c.login = any ($1) and c.revoked_at is null and c.not_after > $2
-         order by c.issued_at desc, c.id
-         limit 5000",
+         from unnest($1::uuid[]) l (id)
+              cross join lateral (
+                  select *
+                  from credential
+                  where login = l.id and revoked_at is null and not_after > $2
+                  order by issued_at desc, id
+                  limit 200) c
+              join person p on p.id = c.person
+         order by c.issued_at desc, c.id",
     )
     .bind(logins)
     .bind(now.to_datetime())

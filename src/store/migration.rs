@@ -39,6 +39,7 @@ const ALL: &[(&str, &str, &str)] = embedded! {
     "0025" "succession";
     "0026" "reading";
     "0027" "reading_rate";
+    "0028" "loading";
 };
 
 /// Runs what is pending, as an owner. Waits for another binary that is doing the same; does nothing when it is done.

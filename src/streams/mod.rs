@@ -58,6 +58,8 @@ struct Held {
     id: StreamId,
     standing: Arc<Standing>,
     request: RequestId,
+    /// Whether the log was told that it begins; then it is told of the end as well.
+    is_told: bool,
     close: cell::Sender<Option<Cause>>,
 }
 
@@ -84,31 +86,18 @@ impl Streams {
     pub fn enter(&self, standing: Arc<Standing>, request: RequestId) -> StreamGuard {
         let id = StreamId::random(self.0.entropy.as_ref());
         self.note(&standing, request, Event::StreamOpened { stream: id });
-        self.hold(id, standing, request)
+        self.hold(id, standing, request, true)
     }
 
-    /// Enters a stream that begins now, and returns once its beginning is on disk: only then may a byte of it pass.
-    pub async fn enter_on_record(
-        &self,
-        standing: Arc<Standing>,
-        request: RequestId,
-    ) -> Result<StreamGuard, Unrecorded> {
-        let id = StreamId::random(self.0.entropy.as_ref());
-        // Queued before the stream is entered, so that its end, whatever brings it, comes after it in the log.
-        let opened = self.0.watched.log.append(self.draft(&standing, request, Event::StreamOpened { stream: id }));
-        let guard = self.hold(id, standing, request);
-        match opened.await {
-            Ok(_on_disk) => Ok(guard),
-            Err(unrecorded) => {
-                self.close_where(|held| (held.id == id).then_some(Cause::LogDead));
-                Err(unrecorded)
-            }
-        }
+    /// Enters what is to be a stream once it is answered: it ends with what it hangs on from now on, and the log is told by
+    /// [`StreamGuard::begin`] or [`StreamGuard::begin_on_record`].
+    pub fn await_stream(&self, standing: Arc<Standing>, request: RequestId) -> StreamGuard {
+        self.hold(StreamId::random(self.0.entropy.as_ref()), standing, request, false)
     }
 
-    fn hold(&self, id: StreamId, standing: Arc<Standing>, request: RequestId) -> StreamGuard {
+    fn hold(&self, id: StreamId, standing: Arc<Standing>, request: RequestId, is_told: bool) -> StreamGuard {
         let (close, closed) = cell::channel(None);
-        let held = Held { id, standing, request, close };
+        let held = Held { id, standing, request, is_told, close };
         // Entered first and looked at then: what ends in between is seen by one or the other.
         let entered = held.again();
         self.held().insert(id, held);
@@ -147,7 +136,9 @@ impl Streams {
             }
             if let Some(cause) = cause(held) {
                 held.close.send_replace(Some(cause.clone()));
-                closed.push((Arc::clone(&held.standing), held.request, held.id, cause));
+                if held.is_told {
+                    closed.push((Arc::clone(&held.standing), held.request, held.id, cause));
+                }
             }
         }
         for (standing, request, stream, cause) in closed {
@@ -188,6 +179,42 @@ impl StreamGuard {
         self.id
     }
 
+    /// Notes that it begins, unless that is told.
+    pub fn begin(&self) {
+        self.tell(|draft| self.streams.0.watched.log.note(draft));
+    }
+
+    /// Returns once it is on disk that it begins: only then may a byte of it pass.
+    pub async fn begin_on_record(&self) -> Result<(), Unrecorded> {
+        let Some(opened) = self.tell(|draft| self.streams.0.watched.log.append(draft)) else { return Ok(()) };
+        let Err(unrecorded) = opened.await else { return Ok(()) };
+        if unrecorded != Unrecorded::TimedOut {
+            // It never will be, and what did not begin does not end.
+            self.set_told(false);
+        }
+        self.streams.close_where(|held| (held.id == self.id).then_some(Cause::LogDead));
+        Err(unrecorded)
+    }
+
+    /// Tells that it begins, unless that is told. Its end comes after it in the log, whatever brings it: the registry is held.
+    fn tell<T>(&self, to: impl FnOnce(Draft) -> T) -> Option<T> {
+        let mut all = self.streams.held();
+        let held = all.get_mut(&self.id).filter(|held| !held.is_told)?;
+        held.is_told = true;
+        let told = to(self.streams.draft(&held.standing, held.request, Event::StreamOpened { stream: held.id }));
+        if let Some(cause) = held.close.borrow().clone() {
+            let event = Event::StreamClosed { stream: held.id, cause: cause.to_string() };
+            self.streams.note(&held.standing, held.request, event);
+        }
+        Some(told)
+    }
+
+    fn set_told(&self, is_told: bool) {
+        if let Some(held) = self.streams.held().get_mut(&self.id) {
+            held.is_told = is_told;
+        }
+    }
+
     /// Waits until the stream must end, and says why. Once it has, it says so again at once.
     pub fn closed(&self) -> impl Future<Output = Cause> + Send + 'static {
         let mut closed = self.closed.clone();
@@ -213,7 +240,7 @@ impl Drop for StreamGuard {
         let left = self.streams.held().remove(&self.id);
         // What the broker closed it has noted already; everything else that ends is noted here, so that each stream that
         // was opened is closed in the log as well. Its request's outcome says who ended it.
-        if let Some(held) = left
+        if let Some(held) = left.filter(|held| held.is_told)
             && held.close.borrow().is_none()
         {
             let event = Event::StreamClosed { stream: held.id, cause: LEFT.to_owned() };

@@ -67,7 +67,7 @@ async fn a_stream_of_a_dead_broker_is_closed_even_if_its_requests_outcome_came_f
     let ends = eventually(async || Some(ends_of_streams(&db.pool).await).filter(|ends| !ends.is_empty())).await;
     assert_eq!(ends, [(Some(request(0)), stream)]);
     let last = entries(&db.pool).await.pop().unwrap();
-    assert_eq!(last.event, Event::StreamClosed { stream, cause: "its broker is gone".into() });
+    assert_eq!(last.event, Event::StreamClosed { stream, cause: "its broker says nothing any more".into() });
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! Connections that become streams, and streams that are cut.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use bailiwick::{
     audit::{ClosedBy, Event},
@@ -60,14 +66,27 @@ async fn a_web_socket_is_carried_both_ways_and_counted() {
 
 #[tokio::test]
 async fn a_stream_passes_no_byte_before_its_start_is_in_the_log() {
+    start_comes_first(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn nor_does_one_that_is_agreed_to_late() {
+    start_comes_first(Duration::from_millis(700)).await;
+}
+
+/// However long the upstream takes to agree.
+async fn start_comes_first(late: Duration) {
     let (asked, agree) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let has_agreed = Arc::new(AtomicBool::new(false));
     let upstream = Recorder::scripted({
-        let (asked, agree) = (Arc::clone(&asked), Arc::clone(&agree));
+        let (asked, agree, has_agreed) = (Arc::clone(&asked), Arc::clone(&agree), Arc::clone(&has_agreed));
         move |_, mut wire| {
-            let (asked, agree) = (Arc::clone(&asked), Arc::clone(&agree));
+            let (asked, agree, has_agreed) = (Arc::clone(&asked), Arc::clone(&agree), Arc::clone(&has_agreed));
             async move {
                 asked.notify_one();
                 agree.notified().await;
+                tokio::time::sleep(late).await;
+                has_agreed.store(true, SeqCst);
                 reply(&mut wire, AGREED).await;
                 let _ = wire.read(&mut [0]).await;
             }
@@ -83,6 +102,7 @@ async fn a_stream_passes_no_byte_before_its_start_is_in_the_log() {
         early = read_until(&mut stream, "\r\n\r\n") => panic!("{early}"),
         () = wiki.court.db.wait_for_the_head() => {}
     }
+    assert!(has_agreed.load(SeqCst), "it was noted before it began, and nobody waits for that");
     head.rollback().await.unwrap();
     assert_eq!(status(&read_until(&mut stream, "\r\n\r\n").await), 101);
     let request = upstream.seen().pop().unwrap().values("bailiwick-request")[0].parse().unwrap();

@@ -119,6 +119,7 @@ impl TestPortal {
             refusals: Refusals::new(log.clone(), both().0),
             log: log.clone(),
             pace: Pace::of_sign_ins(),
+            answer_pace: Pace::of_sign_ins(),
             tile_pace: Pace::of_tiles(),
             logins: Logins::new(pool.clone(), log.clone(), both().0, both().1, limits.clone(), vec![provider]),
             passkeys: Passkeys::new(&portal, pool.clone(), log.clone(), both().0, both().1).unwrap(),
