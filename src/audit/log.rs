@@ -66,6 +66,8 @@ pub enum State {
     Up,
     /// The database is away; it recovers by itself.
     Down(String),
+    /// The database would lose what it acknowledges, so nothing is written until that is switched on again.
+    Volatile(String),
     /// The database holds something else than what this process has seen of the log.
     Broken(String),
 }
@@ -243,15 +245,18 @@ impl Log {
         matches!(*self.shared.state.borrow(), State::Broken(_))
     }
 
-    /// Why the broker should not be sent requests: for machines on the broker's own host.
+    /// Why the broker should not be sent requests, in a fixed sentence: whoever asks need not sign in. What exactly is
+    /// wrong is in the broker's own log.
     pub fn readiness(&self) -> Result<(), String> {
-        match &*self.shared.state.borrow() {
-            State::Up => Ok(()),
-            State::Down(why) => Err(format!("the audit log does not take entries: {why}")),
-            State::Broken(what) => {
-                Err(format!("{ASTRAY} {what}. See bailiwick audit verify and bailiwick audit accept-fork"))
+        let why = match *self.shared.state.borrow() {
+            State::Up => return Ok(()),
+            State::Down(_) => "The audit log cannot be written. The broker's log says why.",
+            State::Volatile(_) => "The audit log is not written: Postgres would lose what it acknowledges.",
+            State::Broken(_) => {
+                "The audit log is not what was published. See bailiwick audit verify and bailiwick audit accept-fork."
             }
-        }
+        };
+        Err(why.to_owned())
     }
 
     /// How the log is doing.

@@ -151,7 +151,7 @@ impl Shared {
     pub(super) fn expect_up(&self) -> Result<(), Unrecorded> {
         match *self.state.borrow() {
             State::Up => Ok(()),
-            State::Down(_) => Err(Unrecorded::Down),
+            State::Down(_) | State::Volatile(_) => Err(Unrecorded::Down),
             State::Broken(_) => Err(Unrecorded::Broken),
         }
     }
@@ -177,7 +177,7 @@ impl Shared {
             }
             match &new {
                 State::Up => tracing::info!("the audit log can be written again"),
-                State::Down(why) => tracing::error!(why, "the audit log cannot be written"),
+                State::Down(why) | State::Volatile(why) => tracing::error!(why, "the audit log cannot be written"),
                 State::Broken(what) => tracing::error!(what, help = HELP, "the audit log is not what it was"),
             }
             *state = new;

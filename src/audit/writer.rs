@@ -211,7 +211,7 @@ impl Writer {
         match astray {
             Astray::Broken(what) => self.shared.set_state(State::Broken(what)),
             Astray::Store(fault @ StoreFault::NotDurable { .. }) => {
-                self.shared.set_state(State::Down(fault.to_string()))
+                self.shared.set_state(State::Volatile(fault.to_string()))
             }
             Astray::Store(fault) => {
                 tracing::warn!(%fault, "the audit log could not be reached");

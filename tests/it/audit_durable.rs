@@ -28,6 +28,8 @@ async fn a_running_broker_does_not_go_on_without_durability() {
         alter(&server, &format!("set {setting} = off")).await;
         eventually(async || is_down_for(&log, setting).then_some(())).await;
         assert_eq!(log.append(stopped()).await.err(), Some(Unrecorded::Down));
+        let said = log.readiness().unwrap_err();
+        assert!(said.contains("would lose") && !said.contains(setting), "{said}");
         alter(&server, &format!("reset {setting}")).await;
         eventually(async || log.alive().then_some(())).await;
     }
@@ -59,7 +61,7 @@ async fn alter(server: &Server, what: &str) {
 }
 
 fn is_down_for(log: &Log, setting: &str) -> bool {
-    matches!(log.health().state, State::Down(why) if why.contains(&format!("`{setting}` off")))
+    matches!(log.health().state, State::Volatile(why) if why.contains(&format!("`{setting}` off")))
 }
 
 fn settings(server: &Server) -> Database {

@@ -127,6 +127,7 @@ async fn with_the_database_away_everyone_is_refused_in_time_and_it_recovers_by_i
     assert!(matches!(refused, Unrecorded::TimedOut | Unrecorded::Down), "{refused}");
     eventually(async || (!log.alive()).then_some(())).await;
     assert!(matches!(log.health().state, State::Down(_)));
+    assert_eq!(log.readiness().unwrap_err(), "The audit log cannot be written. The broker's log says why.");
     // Once it is known to be away, nobody waits: whoever does is answered by their patience, and differently.
     assert_eq!(log.append(decision(2, Verdict::Allow)).await.unwrap_err(), Unrecorded::Down);
 
