@@ -2,8 +2,8 @@
 //! passes on its way to its words, so that none is forgotten. Refusals that are recorded elsewhere are left out.
 //!
 //! Whoever's session or token came along is named, even where nobody had to look who it is: a page elsewhere that makes a
-//! browser ask is an attack on somebody. INVARIANT: what shows neither costs no look into the database, and a request
-//! that is refused here is no use of a login.
+//! browser ask is an attack on somebody. INVARIANT: what shows neither costs no look into the database, nor does what comes
+//! too fast, and a request that is refused here is no use of a login.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -76,6 +76,7 @@ impl Asking {
         let Some((check, why, blame)) = check(path, fault, why) else { return };
         let caller = match blame {
             Blame::Caller => self.caller(portal).await,
+            Blame::Haste => self.known.0.caller.get().cloned(),
             Blame::Us => None,
         };
         let (address, request) = (self.address, self.request);
@@ -113,6 +114,8 @@ impl Asking {
 enum Blame {
     /// Whoever asked: if it is known who that is, the entry says so.
     Caller,
+    /// Whoever asked, too often: nobody looks who that is, because the limit is there to spare the database.
+    Haste,
     /// Ours: counted, because it can be many at once and says nothing about those who asked.
     Us,
 }
@@ -140,7 +143,7 @@ fn check(path: &str, fault: &PortalFault, nobody: &str) -> Option<(&'static str,
         PortalFault::Malformed(_) => of_theirs("request", "it is not of the form that is read here"),
         PortalFault::NotFound => of_theirs("address", "there is nothing at this address"),
         PortalFault::NoSuch(_) => of_theirs("address", "nothing has this id"),
-        PortalFault::TooMany(_) => of_theirs("pace", "too much was asked for from there at once"),
+        PortalFault::TooMany(_) => Some(("pace", "too much was asked for from there at once".to_owned(), Blame::Haste)),
         PortalFault::Slow => of_ours("time", "it took too long"),
         PortalFault::Provider(_) => of_ours("provider", "the sign-in provider does not answer as it should"),
         PortalFault::Unavailable(_) | PortalFault::Astray(_) => {
