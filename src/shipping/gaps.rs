@@ -15,11 +15,12 @@ use crate::{
         Entry, Event, Log,
         search::{self, Search},
     },
-    model::{Clock, Timestamp},
+    model::{BrokerId, Clock, Timestamp},
     store::StoreFault,
 };
 
-/// The gaps that are known. Clones share it.
+/// The gaps that are known. Clones share it. INVARIANT: what was seen stays known for as long as it is an alarm, so that a look
+/// that did not get to the end, because the index is far behind, takes nothing back.
 #[derive(Clone, Default)]
 pub(super) struct Gaps(Arc<Mutex<Known>>);
 
@@ -40,8 +41,8 @@ struct Known {
     told: BTreeMap<u64, (Timestamp, u64)>,
     /// How many entries those lost that this broker told of, however long ago.
     own: u64,
-    /// Up to where those are counted.
-    own_until: u64,
+    /// Before which leaf the next look goes on; none: the last one got to the end.
+    on: Option<u64>,
 }
 
 impl Gaps {
@@ -55,26 +56,27 @@ impl Gaps {
         }
     }
 
-    /// Looks once.
+    /// Looks once: at the newest entries, and from where the last look had to stop.
     async fn look(&self, pool: &PgPool, log: &Log, now: Timestamp) -> Result<(), StoreFault> {
-        let (what, from) = (Some("gap".to_owned()), Some(now.minus(SPAN)));
-        let search = Search { what, from, ..Search::default() };
+        let since = now.minus(SPAN);
+        let search = Search { what: Some("gap".to_owned()), from: Some(since), ..Search::default() };
         let is_gap = |entry: &Entry| matches!(entry.event, Event::Gap { .. });
         let mut db = pool.acquire().await?;
-        let found = search::find(&mut db, &search, None, MOST, is_gap).await?;
-        drop(db);
-        let mut told = BTreeMap::new();
-        let mut known = self.lock();
-        for (index, leaf) in found.entries.into_iter().rev() {
-            let Ok(Entry { event: Event::Gap { lost, .. }, broker, recorded_at, .. }) = Entry::from_leaf(&leaf) else {
-                continue;
+        let mut before = None;
+        for step in 0..MOST_STEPS {
+            let found = search::find(&mut db, &search, before, MOST, is_gap).await?;
+            let mut known = self.lock();
+            known.learn(found.entries, log.broker());
+            before = match known.on {
+                Some(on) if step == 0 => found.next.map(|next| next.min(on)),
+                _ => found.next,
             };
-            told.insert(index, (recorded_at, lost));
-            if broker == log.broker() && index >= known.own_until {
-                (known.own, known.own_until) = (known.own.saturating_add(lost), index.saturating_add(1));
+            known.on = before;
+            if before.is_none() {
+                break;
             }
         }
-        known.told = told;
+        self.lock().told.retain(|_, (recorded_at, _)| *recorded_at >= since);
         Ok(())
     }
 
@@ -94,10 +96,28 @@ impl Gaps {
     }
 }
 
+impl Known {
+    /// Takes in gaps that were found, each once; `broker` is this one.
+    fn learn(&mut self, found: Vec<(u64, Vec<u8>)>, broker: BrokerId) {
+        for (index, leaf) in found {
+            let Ok(Entry { event: Event::Gap { lost, .. }, broker: teller, recorded_at, .. }) = Entry::from_leaf(&leaf)
+            else {
+                continue;
+            };
+            if self.told.insert(index, (recorded_at, lost)).is_none() && teller == broker {
+                self.own = self.own.saturating_add(lost);
+            }
+        }
+    }
+}
+
 /// For how long a gap is an alarm.
 const SPAN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// More help nobody.
+/// How many gaps one page holds.
 const MOST: usize = 1_000;
+
+/// How many pages one look reads: where there is no index, each is some 16,000 entries.
+const MOST_STEPS: u32 = 8;
 
 const LOOK_EVERY: Duration = Duration::from_secs(30);

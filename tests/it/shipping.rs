@@ -14,13 +14,14 @@ use std::{
 
 use bailiwick::{
     audit::{
-        Log,
+        Draft, Event, Log,
         cosignature::Witness,
         published::{Published, Record, records},
     },
     config,
     model::{Clock, SystemClock, Verdict},
     shipping::{Shipping, ShippingTasks},
+    store,
 };
 use sqlx::PgPool;
 
@@ -191,6 +192,30 @@ async fn a_witness_of_another_key_or_another_log_gives_no_cosignature() {
     eventually(async || witness.statuses().contains(&200).then_some(())).await;
     eventually(async || (shipping.readings()[0].behind > Duration::ZERO).then_some(())).await;
     assert!(!shipping.newest().unwrap().note.contains("witness.example"));
+}
+
+#[tokio::test]
+async fn a_gap_is_seen_however_far_the_index_is_behind() {
+    let db = database().await;
+    // Nobody indexes while another is at it.
+    let mut indexing = db.owner.begin().await.unwrap();
+    assert!(store::search::take_turn(&mut *indexing).await.unwrap());
+    let (log, _recording) = log(&db.pool).await;
+    let now = SystemClock.now();
+    let event = Event::Gap { lost: 3, from: now, until: now, why: "away".to_owned() };
+    log.append(Draft { caller: None, event, happened_at: now, request: None }).await.unwrap();
+    for part in 0..17_u64 {
+        let mut appending = tokio::task::JoinSet::new();
+        for n in 0..1_024 {
+            let log = log.clone();
+            appending.spawn(async move { log.append(decision(part * 1_024 + n, Verdict::Deny)).await.map(drop) });
+        }
+        assert!(appending.join_all().await.iter().all(Result::is_ok));
+    }
+    let (shipping, tasks) = ship(&config::Shipping::default(), &[], &log, &db.pool);
+    let lost = eventually(async || Some(shipping.lost()).filter(|lost| lost.gaps > 0)).await;
+    assert_eq!((lost.gaps, lost.entries), (1, 3), "once, though it is this broker's own");
+    tasks.stop(Duration::from_secs(10)).await;
 }
 
 fn configured(witness: &TestWitness) -> config::Witness {
