@@ -1,6 +1,7 @@
 //! How an entry is proven: the first signed checkpoint that covers it, the key that signed it, and the hashes that lead
-//! from the shown bytes to its root. The keys are those that the running log has, not those in the database. INVARIANT: nothing is called proven here that was not checked here, from the bytes
-//! that are shown. Whoever does not trust this page verifies the same with their own tools.
+//! from the shown bytes to its root. The keys are those that the running log has, not those in the database: a key that another
+//! broker signs with already is taken up a moment later. INVARIANT: nothing is called proven here that was not checked here,
+//! from the bytes that are shown. Whoever does not trust this page verifies the same with their own tools.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -31,15 +32,18 @@ pub struct Proven {
     /// From its sibling up to the root's child; none: the stored hashes do not make one.
     pub path: Option<Vec<Hash>>,
     signed_by: Option<String>,
+    /// Whether the checkpoint claims to be by a key that the running log has.
+    is_claimed: bool,
 }
 
 /// Looks for the proof of the leaf at `index`, under one of the log's own keys: what the database calls one counts for
-/// nothing. That it does not hold is an alarm.
+/// nothing. That it does not hold is an alarm; that a checkpoint claims a key that is not known here is none, because
+/// another broker may have it already.
 pub async fn prove(db: &mut PgConnection, log: &Log, index: u64, leaf: &[u8]) -> Result<Proven, PortalFault> {
     let proven = look(db, &log.keys(), index, leaf_hash(leaf)).await?;
     if proven.is_contradicted() {
         log.came_upon(&Losses { damaged: Lost::one(index), ..Losses::default() });
-    } else if proven.checkpoint.is_some() && proven.signed_by.is_none() {
+    } else if proven.is_claimed && proven.signed_by.is_none() {
         log.cannot_prove("a stored checkpoint is not what this log signed: run bailiwick audit verify");
     }
     Ok(proven)
@@ -49,7 +53,7 @@ async fn look(db: &mut PgConnection, keys: &[(Uuid, Verifier)], index: u64, leaf
     let rows: Vec<Uuid> = keys.iter().map(|(row, _)| *row).collect();
     let checkpoint = checkpoint::covering(&mut *db, index, &rows).await?;
     let Some(sealed) = &checkpoint else {
-        return Ok(Proven { leaf, index, checkpoint, path: None, signed_by: None });
+        return Ok(Proven { leaf, index, checkpoint, path: None, signed_by: None, is_claimed: false });
     };
     let path = match proof::inclusion(&mut *db, index, sealed.size).await {
         Ok(path) => Some(path),
@@ -60,7 +64,8 @@ async fn look(db: &mut PgConnection, keys: &[(Uuid, Verifier)], index: u64, leaf
         verifier.open(&sealed.note).is_ok_and(|said| said.size == sealed.size && said.root.as_slice() == sealed.root)
     };
     let signed_by = keys.iter().map(|(_, key)| key).find(|key| states(key)).map(ToString::to_string);
-    Ok(Proven { leaf, index, checkpoint, path, signed_by })
+    let is_claimed = rows.contains(&sealed.key);
+    Ok(Proven { leaf, index, checkpoint, path, signed_by, is_claimed })
 }
 
 impl Proven {
@@ -103,6 +108,11 @@ impl Proven {
                 "proven",
                 "yes",
                 format!("The bytes shown here lead to the root of the checkpoint over {}, whose signature holds.", words::entries(sealed.size)),
+            ),
+            (true, None) if !self.is_claimed => (
+                "not proven here yet",
+                "maybe",
+                "The bytes lead to the checkpoint's root, but this broker does not know the key that it names: another broker may have it already. Look again, or run bailiwick audit verify.".to_owned(),
             ),
             (true, None) => (
                 "not signed by a known key",
