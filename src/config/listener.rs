@@ -22,7 +22,7 @@ pub struct Listener {
     pub certificate_file: Option<PathBuf>,
     /// Its key, PEM.
     pub key_file: Option<SecretFile>,
-    /// Metrics and health; loopback unless said otherwise.
+    /// Metrics and health; a loopback address, since nobody has to sign in there.
     pub status: SocketAddr,
     /// Peers whose word about the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
