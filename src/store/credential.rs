@@ -4,7 +4,7 @@
 use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::StoreFault;
+use super::{StoreFault, person::identity_of};
 use crate::model::{CredentialId, Identity, LoginId, PersonId, Scope, Timestamp};
 
 /// A credential to be kept.
@@ -184,17 +184,11 @@ fn read((id, login, person, key_hash, scope, not_after, revoked_at): Row) -> Res
 }
 
 fn held(row: &PgRow) -> Result<HeldCredential, StoreFault> {
-    let provider: &str = row.try_get("provider")?;
     let scope: serde_json::Value = row.try_get("scope")?;
     Ok(HeldCredential {
         id: CredentialId::from_uuid(row.try_get("id")?),
         login: LoginId::from_uuid(row.try_get("login")?),
-        owner: Identity {
-            provider: provider.parse().map_err(|_| StoreFault::Malformed { what: "person.provider" })?,
-            issuer: row.try_get("issuer")?,
-            subject: row.try_get("subject")?,
-            name: row.try_get("name")?,
-        },
+        owner: identity_of(row)?,
         is_certificate: row.try_get::<&str, _>("kind")? == "certificate",
         scope: serde_json::from_value(scope).map_err(|_| StoreFault::Malformed { what: "credential.scope" })?,
         issued_at: row.try_get("issued_at")?,

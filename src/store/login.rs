@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 
-use super::StoreFault;
+use super::{StoreFault, person::identity_of};
 use crate::model::{Assurance, AssuranceLevel, Identity, LoginId, PersonId, Timestamp};
 
 /// A login to be kept.
@@ -186,17 +186,10 @@ fn read(row: &PgRow) -> Result<LoginRow, StoreFault> {
         "provider" => AssuranceLevel::Provider,
         _ => return Err(StoreFault::Malformed { what: "login.level" }),
     };
-    let provider: &str = row.try_get("provider")?;
-    let identity = Identity {
-        provider: provider.parse().map_err(|_| StoreFault::Malformed { what: "person.provider" })?,
-        issuer: row.try_get("issuer")?,
-        subject: row.try_get("subject")?,
-        name: row.try_get("name")?,
-    };
     Ok(LoginRow {
         id: LoginId::from_uuid(row.try_get("id")?),
         person: PersonId::from_uuid(row.try_get("person")?),
-        identity,
+        identity: identity_of(row)?,
         enrolled_at: row.try_get("enrolled_at")?,
         groups: row.try_get("groups")?,
         assurance: Assurance { level, at: at("assured_at")? },

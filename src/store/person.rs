@@ -1,7 +1,7 @@
 //! People, keyed by (issuer, subject) and never by an e-mail address.
 //! INVARIANT: `enrolled_at` is set once, by the first passkey, and never cleared.
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::StoreFault;
@@ -94,5 +94,16 @@ fn read((id, issuer, subject, provider, name, user_handle, enrolled_at): Row) ->
         identity: Identity { provider, issuer, subject, name },
         user_handle,
         enrolled_at,
+    })
+}
+
+/// Who a person is, of a row that has these columns of theirs.
+pub(super) fn identity_of(row: &PgRow) -> Result<Identity, StoreFault> {
+    let provider: &str = row.try_get("provider")?;
+    Ok(Identity {
+        provider: provider.parse().map_err(|_| StoreFault::Malformed { what: "person.provider" })?,
+        issuer: row.try_get("issuer")?,
+        subject: row.try_get("subject")?,
+        name: row.try_get("name")?,
     })
 }
