@@ -184,9 +184,10 @@ impl StreamGuard {
         self.tell(|draft| self.streams.0.watched.log.note(draft));
     }
 
-    /// Returns once it is on disk that it begins: only then may a byte of it pass.
+    /// Returns once it is on disk that it begins: only then may a byte of it pass. Asked once; where it was noted already, nobody
+    /// knows whether that is on disk, so it may not.
     pub async fn begin_on_record(&self) -> Result<(), Unrecorded> {
-        let Some(opened) = self.tell(|draft| self.streams.0.watched.log.append(draft)) else { return Ok(()) };
+        let opened = self.tell(|draft| self.streams.0.watched.log.append(draft)).ok_or(Unrecorded::Closed)?;
         let Err(unrecorded) = opened.await else { return Ok(()) };
         if unrecorded != Unrecorded::TimedOut {
             // It never will be, and what did not begin does not end.
